@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The project's virtual environment, .venv: what the lock file names, hash by hash, and the
+# project itself as an editable install. When nothing changed since the last run it does nothing.
+
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project=$(cd "$here/../.." && pwd)
+venv="$project/.venv"
+lock="$project/packaging/requirements/dev.txt"
+
+. "$here/python.sh"
+
+say() { printf 'setup: %s\n' "$*"; }
+
+# One at a time: two runs at once would clear the folder under each other's feet.
+exec 9<"$here/venv.sh"
+flock 9
+
+pip() {
+  "$venv/bin/python" -m pip --disable-pip-version-check -qq "$@"
+}
+
+# The stamps say what the environment was made from; a copied or moved tree has another path.
+packages_stamp() {
+  { cat "$lock" "$here/venv.sh" "$here/python.sh"; echo "$project"; } | sha256sum
+}
+project_stamp() {
+  cat "$project/pyproject.toml" "$project/resolver/codomain/__init__.py" | sha256sum
+}
+
+is_current() {
+  [ -f "$venv/.$1" ] && [ "$(cat "$venv/.$1")" = "$2" ]
+}
+
+if ! is_current packages-stamp "$(packages_stamp)" || ! "$venv/bin/python" -c '' 2>/dev/null; then
+  if ! python=$(find_python); then
+    printf 'setup: no Python 3.11 or newer with venv was found\n' >&2
+    exit 1
+  fi
+  say "virtual environment: building .venv with $("$python" -V)"
+  "$python" -m venv --clear "$venv"
+  # Wheels alone: a source archive would run its build with packages that nobody locked.
+  pip install --require-hashes --only-binary :all: -r "$lock"
+  packages_stamp >"$venv/.packages-stamp"
+fi
+
+if ! is_current project-stamp "$(project_stamp)"; then
+  rm -f "$venv/.project-stamp"
+  pip install --no-deps --no-build-isolation --editable "$project"
+  project_stamp >"$venv/.project-stamp"
+fi
+say "virtual environment: ready"
