@@ -1,0 +1,1 @@
+"""Where recipients are looked up: LDAP servers, files, and the local copy of either."""

@@ -1,0 +1,220 @@
+"""What codomain counts, and how Prometheus reads it.
+
+The doors count in plain integers (:class:`Tally`), bound once and added to without a
+lock: only the event loop's thread writes those of a door.  Prometheus' own classes
+serve where a microsecond does not matter.  No label carries an address, a client or a
+domain that is not configured.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds; from a cached answer to Postfix's default time-out for maps."""
+
+OTHER = "other"
+"""The label of every domain that is not configured."""
+
+
+class Tally:
+    """One count of one set of labels; the hot path adds to :attr:`count` directly."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Durations:
+    """Request durations of one door; answers from a verdict cache are counted unmeasured.
+
+    Two clock readings would cost a hit a tenth of its time, and a hit takes microseconds:
+    it falls into the first bucket by itself.
+    """
+
+    __slots__ = ("buckets", "hits", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+        self.hits = Tally()
+
+    def observe(self, seconds: float) -> None:
+        """Count one measured request."""
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+
+class Metrics:
+    """All metrics of one process, with the registry that shows them."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self._requests: dict[tuple[str, str, str, str], Tally] = {}
+        self._durations: dict[str, Durations] = {}
+        self._in_flight: dict[str, Tally] = {}
+        self._connections: dict[str, Tally] = {}
+        self._shadow: dict[tuple[str, str], Tally] = {}
+        self._lookups = {kind: Tally() for kind in ("hit", "miss", "stale", "negative_hit")}
+        self.cache_sizes: Callable[[], Mapping[str, int]] = dict
+        registry = self.registry
+        self._protocol_errors = Counter(
+            "codomain_protocol_errors",
+            "Requests or connections that broke the protocol, by kind of fault",
+            ("door", "kind"),
+            registry=registry,
+        )
+        self._directory_requests = Counter(
+            "codomain_directory_requests",
+            "Searches of a directory, by result",
+            ("directory", "result"),
+            registry=registry,
+        )
+        self._directory_duration = Histogram(
+            "codomain_directory_duration_seconds",
+            "Time that one search of a directory took",
+            ("directory",),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._directory_up = Gauge(
+            "codomain_directory_up",
+            "1 while the server of the directory answers, 0 while it is in its cool-down",
+            ("directory", "server"),
+            registry=registry,
+        )
+        self.reload_successful = Gauge(
+            "codomain_config_last_reload_successful",
+            "1 if the last (re)load of the configuration was taken into service",
+            registry=registry,
+        )
+        self.reload_timestamp = Gauge(
+            "codomain_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded",
+            registry=registry,
+        )
+        Info("codomain_build", "Version of codomain", registry=registry).info({"version": version})
+        registry.register(_Tallies(self))
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+    def requests(self, door: str, verdict: str, reason: str, domain: str) -> Tally:
+        """Return the count of answered requests with these labels; bind it, do not look it up."""
+        return self._requests.setdefault((door, verdict, reason, domain), Tally())
+
+    def durations(self, door: str) -> Durations:
+        """Return the durations of a door's requests."""
+        return self._durations.setdefault(door, Durations())
+
+    def in_flight(self, door: str) -> Tally:
+        """Return the number of a door's requests that wait for an answer."""
+        return self._in_flight.setdefault(door, Tally())
+
+    def connections(self, door: str) -> Tally:
+        """Return the number of a door's open connections."""
+        return self._connections.setdefault(door, Tally())
+
+    def lookups(self, result: str) -> Tally:
+        """Return the count of cache look-ups: hit, miss, stale or negative_hit."""
+        return self._lookups[result]
+
+    def shadow(self, reason: str, domain: str) -> Tally:
+        """Return the count of refusals that shadow mode did not carry out."""
+        return self._shadow.setdefault((reason, domain), Tally())
+
+    def protocol_error(self, door: str, kind: str) -> None:
+        """Count one breach of the protocol; ``kind`` is one of a door's few fixed words."""
+        self._protocol_errors.labels(door, kind).inc()
+
+    def directory_request(self, directory: str, result: str, seconds: float) -> None:
+        """Count one search: found, not_found, error or timeout, and its duration."""
+        self._directory_requests.labels(directory, result).inc()
+        self._directory_duration.labels(directory).observe(seconds)
+
+    def directory_up(self, directory: str, server: str, *, up: bool) -> None:
+        """Say whether a server of a directory answers."""
+        self._directory_up.labels(directory, server).set(1 if up else 0)
+
+    def families(self) -> Iterable[Metric]:
+        """Turn the plain integers into Prometheus' families, at scrape time."""
+        requests = CounterMetricFamily(
+            "codomain_requests",
+            "Requests answered, by verdict and reason",
+            labels=("door", "verdict", "reason", "domain"),
+        )
+        for labels, tally in list(self._requests.items()):
+            requests.add_metric(labels, tally.count)
+        yield requests
+        yield self._duration_family()
+        for name, text, tallies in (
+            ("requests_in_flight", "Requests that wait for an answer", self._in_flight),
+            ("connections", "Open connections", self._connections),
+        ):
+            gauge = GaugeMetricFamily(f"codomain_{name}", text, labels=("door",))
+            for door, tally in list(tallies.items()):
+                gauge.add_metric((door,), tally.count)
+            yield gauge
+        lookups = CounterMetricFamily(
+            "codomain_cache_lookups", "Look-ups in the cache of entries", labels=("result",)
+        )
+        for result, tally in self._lookups.items():
+            lookups.add_metric((result,), tally.count)
+        yield lookups
+        entries = GaugeMetricFamily(
+            "codomain_cache_entries", "Entries that the caches hold", labels=("kind",)
+        )
+        for kind, size in self.cache_sizes().items():
+            entries.add_metric((kind,), size)
+        yield entries
+        shadow = CounterMetricFamily(
+            "codomain_shadow_refusals",
+            "Refusals that shadow mode did not carry out",
+            labels=("reason", "domain"),
+        )
+        for labels_shadow, tally in list(self._shadow.items()):
+            shadow.add_metric(labels_shadow, tally.count)
+        yield shadow
+
+    def _duration_family(self) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(
+            "codomain_request_duration_seconds",
+            "Time from a request to its answer; answers from the verdict cache count as the "
+            "shortest",
+            labels=("door",),
+        )
+        for door, durations in list(self._durations.items()):
+            seen = durations.hits.count
+            buckets = []
+            for bound, count in zip((*BUCKETS, float("inf")), durations.buckets, strict=True):
+                seen += count
+                buckets.append(("+Inf" if bound == float("inf") else str(bound), float(seen)))
+            family.add_metric((door,), buckets, durations.total)
+        return family
+
+
+class _Tallies(Collector):
+    """Lets a registry collect the plain integers."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Give all families whose counts are plain integers."""
+        return self._metrics.families()
