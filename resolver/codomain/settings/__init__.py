@@ -1,0 +1,1 @@
+"""The parts of the configuration; :mod:`codomain.config` is the way in."""
