@@ -1,0 +1,313 @@
+"""A directory that is asked over LDAP: which server, how long, and what an answer is worth.
+
+In flow an address; out flow the entries to which it resolves.  What a server finds is
+compared again by our own fold, because its matching rules are not ours; what it does not
+find is believed only from a plain success, and where there is a canary, only while that
+is found.  Everything else is a :class:`~codomain.errors.DirectoryError`.
+
+One search takes one connection of the pool and one deadline.  A connection that turns out
+to be dead is replaced at once; a server that fails is left alone for a while, and the
+next one is asked, once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codomain.directory.link import (
+    INVALID_CREDENTIALS,
+    NO_SUCH_OBJECT,
+    SERVER_TROUBLE,
+    BrokenError,
+    Entry,
+    Link,
+    ResultError,
+    Scope,
+)
+from codomain.directory.pool import Pool, SlotError
+from codomain.directory.schema import SCHEMAS, Attributes, address_key, next_ranges
+from codomain.directory.servers import Servers, parse_server
+from codomain.directory.tls import Trust
+from codomain.errors import DirectoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codomain.directory.base import Recipient
+    from codomain.directory.section import Section
+    from codomain.directory.servers import Server
+
+TRIES = 2
+"""The most servers that one search asks: the first choice, and one more."""
+
+FAIR_TRY = 0.5
+"""Seconds (or half the directory's ``timeout``) after which silence is a server's fault.
+
+A caller with less time than that left says nothing about the server.
+"""
+
+CANARY_LIFETIME = 10.0
+"""Seconds for which a connection that showed the canary is believed when it finds nothing."""
+
+RANGES = 20
+"""The most parts of one attribute that are fetched: 30,000 values of Active Directory."""
+
+CHECK_KEY = "postmaster@invalid"
+"""What :meth:`LdapDirectory.check` asks for without a canary: nobody has it (RFC 2606)."""
+
+SCOPES: dict[str, Scope] = {
+    "base": "BASE",
+    "onelevel": "LEVEL",
+    "subtree": "SUBTREE",
+}
+"""The ``scope`` of the INI as ldap3 names it (RFC 4511 section 4.5.1.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LdapTrace:
+    """How an answer came about, for ``codomain explain``."""
+
+    filter: str
+    """The filter as it was sent."""
+
+    base: str
+    """The DN below which was searched."""
+
+    server: str
+    """The URI of the server that answered."""
+
+    seconds: float
+    """How long it took, with everything."""
+
+    recipients: tuple[Recipient, ...]
+    """The entries to which the address resolves."""
+
+
+class _CanaryError(DirectoryError):
+    """The server does not show what it must have, so what else it lacks says nothing."""
+
+
+class LdapDirectory:
+    """An LDAP directory; for any number of threads."""
+
+    def __init__(
+        self,
+        section: Section,
+        observe: Callable[[str, str, float], None] | None = None,
+    ) -> None:
+        """Read the section; no connection is opened, and no server needs to be there.
+
+        ``observe`` is told how each server that was asked answered: its URI, ``found``,
+        ``not_found``, ``error`` or ``timeout``, and the seconds it took.  Where no server
+        could be asked (all are down, or all connections are in use) the URI is empty.
+
+        Raises:
+            DirectoryError: the section names no server, or what is no server, no schema
+                or no scope: a fault of the configuration.
+
+        """
+        self.name = section.name
+        self._section = section
+        self._observe = observe or _ignore
+        try:
+            self._schema = SCHEMAS[section.schema]
+            self._scope = SCOPES[section.scope]
+            servers = [parse_server(uri) for uri in section.servers]
+        except KeyError as error:
+            raise DirectoryError(f"{error.args[0]}: no such schema or scope") from error
+        except ValueError as error:
+            raise DirectoryError(str(error)) from error
+        if not servers:
+            raise DirectoryError("no server")
+        self._servers = Servers(servers)
+        self._pool = Pool(section.pool_size)
+        self._trust = Trust(section.ca_file)
+        self._canary = address_key(section.canary)
+
+    def peek(self, key: str) -> tuple[Recipient, ...] | None:  # noqa: ARG002 - the protocol's
+        """Return None: every address is asked for."""
+        return None
+
+    def find(self, key: str, timeout: float) -> tuple[Recipient, ...]:
+        """Return the entries to which an address resolves; none: it is not there.
+
+        Takes as long as the section's ``timeout`` at most, or ``timeout`` if that is less.
+
+        Raises:
+            DirectoryError: there was no plain answer in time; the MTA gets 451 4.4.3, or
+                an earlier answer that still serves.
+
+        """
+        return self.trace(key, timeout).recipients
+
+    def trace(self, key: str, timeout: float) -> LdapTrace:
+        """Find an address and tell how: see :meth:`find`."""
+        began = time.monotonic()
+        until = began + min(timeout, self._section.timeout)
+        try:
+            with self._pool.slot(until):
+                server, recipients = self._ask_servers(key, until)
+        except SlotError:
+            self._observe("", "timeout", time.monotonic() - began)
+            raise
+        return LdapTrace(
+            filter=self.filter(key),
+            base=self._section.base,
+            server=server.uri,
+            seconds=time.monotonic() - began,
+            recipients=recipients,
+        )
+
+    def filter(self, key: str) -> str:
+        """Return the filter that is sent for an address."""
+        return self._schema.filter(key, self._section.filter)
+
+    def servers(self) -> list[tuple[str, bool]]:
+        """Return each server's URI and whether its last answer was one, in order."""
+        return self._servers.status()
+
+    def check(self) -> None:
+        """Tell whether the directory answers now: the canary, or any plain answer.
+
+        Raises:
+            DirectoryError: it does not, with the reason; ``/readyz`` answers 503.
+
+        """
+        self.find(self._canary or CHECK_KEY, self._section.timeout)
+
+    def close(self) -> None:
+        """Close all connections; searches under way end with DirectoryError."""
+        self._pool.close()
+
+    def _ask_servers(self, key: str, until: float) -> tuple[Server, tuple[Recipient, ...]]:
+        tried: list[Server] = []
+        faults: list[str] = []
+        while len(tried) < TRIES:
+            server = self._servers.choose(tried)
+            if server is None:
+                break
+            tried.append(server)
+            share = until
+            if len(tried) < TRIES and self._servers.another(tried):
+                share = (time.monotonic() + until) / 2  # a silent one leaves time for the next
+            try:
+                return server, self._ask(server, key, share)
+            except DirectoryError as error:
+                faults.append(str(error))
+        if not tried:
+            self._observe("", "error", 0.0)
+            wait = self._servers.next_try()
+            faults.append(f"no server is up; the next try is in {wait:.0f} s")
+        raise DirectoryError("; ".join(faults))
+
+    def _ask(self, server: Server, key: str, until: float) -> tuple[Recipient, ...]:
+        """Ask one server, and keep the books on it."""
+        began = time.monotonic()
+        result = "error"
+        try:
+            recipients = self._ask_once_or_twice(server, key, until)
+            result = "found" if recipients else "not_found"
+        except DirectoryError as error:
+            if isinstance(error, BrokenError) and error.timed_out:
+                result = "timeout"
+            self._blame(server, error, until - began)
+            raise
+        finally:
+            self._observe(server.uri, result, time.monotonic() - began)
+        self._servers.answered(server)
+        return recipients
+
+    def _blame(self, server: Server, error: DirectoryError, had: float) -> None:
+        """Decide whether a failure says that the server is down."""
+        if isinstance(error, ResultError):
+            if error.code in SERVER_TROUBLE:
+                # A wrong password is not tried again and again: it would lock the account.
+                self._servers.failed(server, at_once=error.code == INVALID_CREDENTIALS)
+            else:
+                self._servers.answered(server)
+        elif isinstance(error, _CanaryError):
+            self._servers.answered(server)  # what it finds is still believed
+        elif isinstance(error, BrokenError):
+            if error.timed_out and had < min(FAIR_TRY, self._section.timeout / 2):
+                return
+            self._servers.failed(server)
+            self._pool.discard_idle(server)
+
+    def _ask_once_or_twice(self, server: Server, key: str, until: float) -> tuple[Recipient, ...]:
+        """Ask over an idle connection, and over a new one where that proves dead."""
+        link = self._pool.take(server)
+        if link is not None:
+            try:
+                return self._ask_over(link, key, until)
+            except BrokenError as error:
+                if error.timed_out:
+                    raise
+                self._pool.discard_idle(server)  # the server restarted: all are dead
+        link = Link(server, self._section, self._trust, until)
+        self._pool.add(link)
+        return self._ask_over(link, key, until)
+
+    def _ask_over(self, link: Link, key: str, until: float) -> tuple[Recipient, ...]:
+        keep = False
+        try:
+            recipients = self._recipients(link, key, until)
+            if not recipients and self._canary:
+                self._check_canary(link, key, until)
+            keep = True
+        except ResultError as error:
+            keep = error.code not in SERVER_TROUBLE
+            raise
+        finally:
+            if keep:
+                self._pool.give_back(link)
+            else:
+                self._pool.discard(link)
+        return recipients
+
+    def _check_canary(self, link: Link, key: str, until: float) -> None:
+        """Believe that nothing was found only of a server that shows the canary."""
+        if time.monotonic() - link.canary_seen < CANARY_LIFETIME and key != self._canary:
+            return
+        if not self._recipients(link, self._canary, until):
+            raise _CanaryError(f"{link.server.uri}: the canary {self._section.canary} is not found")
+        link.canary_seen = time.monotonic()
+
+    def _recipients(self, link: Link, key: str, until: float) -> tuple[Recipient, ...]:
+        """Search one address, and keep the entries that have it by our own fold."""
+        answer = link.search(
+            self._section.base, self._scope, self.filter(key), list(self._schema.attributes), until
+        )
+        if answer.references and not answer.entries and not self._schema.references_are_usual:
+            raise ResultError(
+                f"{link.server.uri}: a part of {self._section.base or 'the tree'} is held by "
+                f"{', '.join(answer.references)}, which is not asked",
+                code=0,
+            )
+        found = {}
+        for entry in answer.entries:
+            raw = self._complete(link, entry, until)
+            recipient = self._schema.recipient(entry.dn, Attributes(raw))
+            if key in recipient.addresses:
+                found[entry.dn] = recipient
+        return tuple(found.values())
+
+    def _complete(self, link: Link, entry: Entry, until: float) -> dict[str, list[bytes]]:
+        """Return an entry's attributes with the values that the server kept back."""
+        raw = dict(entry.raw)
+        wanted = next_ranges(raw)
+        for _ in range(RANGES):
+            if not wanted:
+                return raw
+            answer = link.search(entry.dn, "BASE", "(objectClass=*)", wanted, until)
+            if len(answer.entries) != 1:
+                raise ResultError(f"{link.server.uri}: {entry.dn} is gone", NO_SUCH_OBJECT)
+            part = answer.entries[0].raw
+            raw |= part
+            wanted = next_ranges(part)
+        raise ResultError(f"{link.server.uri}: {entry.dn} has too many values", code=0)
+
+
+def _ignore(server: str, result: str, seconds: float) -> None:
+    """Take no notice."""

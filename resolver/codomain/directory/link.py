@@ -1,0 +1,327 @@
+"""One connection to one LDAP server: opened, bound, searched, thrown away.
+
+In flow a filter and a deadline; out flow entries as raw bytes, or an error that says
+whether the connection is of any more use.  All of ldap3 is in here and in
+:mod:`codomain.directory.tls`, with its defaults, which suit no daemon, set right.
+LDAP: RFC 4511; simple bind and SASL EXTERNAL: RFC 4513.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import ldap3
+from ldap3.core.exceptions import LDAPException
+from pyasn1.error import PyAsn1Error
+
+from codomain.directory.deadline import Deadline, DeadlineSocket, resolve
+from codomain.directory.tls import StrictTls, Trust
+from codomain.errors import DirectoryError
+
+if TYPE_CHECKING:
+    from codomain.directory.section import Login
+    from codomain.directory.servers import Server
+
+SIZE_LIMIT = 20
+"""The most entries that a search asks for.
+
+Two make an address ambiguous; the rest is room for entries that the server finds alike
+and we do not (white space, accents).  More end in sizeLimitExceeded: no answer.
+"""
+
+IDLE_LIMIT = 120.0
+"""Seconds after which an unused connection is not used again.
+
+Below the four minutes after which NAT gateways and firewalls forget a TCP connection,
+silently, and the 15 minutes of Active Directory's MaxConnIdleTime.
+"""
+
+SUCCESS = 0
+NO_SUCH_OBJECT = 32
+INVALID_CREDENTIALS = 49
+
+SERVER_TROUBLE = frozenset({1, 8, 13, 48, INVALID_CREDENTIALS, 51, 52, 53, 80})
+"""Result codes that speak of the server or of our rights to it, not of what was asked.
+
+operationsError, strongerAuthRequired, confidentialityRequired, inappropriateAuthentication,
+invalidCredentials, busy, unavailable, unwillingToPerform, other (RFC 4511 appendix A).
+"""
+
+_FAULTS = (
+    LDAPException,
+    PyAsn1Error,
+    OSError,
+    # What ldap3's decoder lets out on bytes that are no LDAP.
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+Scope = Literal["BASE", "LEVEL", "SUBTREE"]
+
+
+class BrokenError(DirectoryError):
+    """The connection failed, or what came over it was no LDAP: it is of no more use."""
+
+    def __init__(self, text: str, *, timed_out: bool) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
+class ResultError(DirectoryError):
+    """The server answered with anything but a plain success."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry that a search found."""
+
+    dn: str
+    """Its distinguished name."""
+
+    raw: dict[str, list[bytes]]
+    """Its attributes, as the server sent them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search that succeeded brought."""
+
+    entries: tuple[Entry, ...]
+    """The entries, in the server's order."""
+
+    references: tuple[str, ...]
+    """LDAP URLs of other servers that hold a part of what was to be searched."""
+
+
+class Connection(ldap3.Connection):
+    """ldap3's connection, whose every socket keeps our deadline."""
+
+    def __init__(self, server: ldap3.Server, deadline: Deadline, **options: Any) -> None:  # noqa: ANN401
+        self._deadline = deadline
+        self._guarded: DeadlineSocket | None = None
+        super().__init__(server, **options)
+
+    @property
+    def socket(self) -> DeadlineSocket | None:
+        """The socket in use; one that is set takes the place of the last, which is closed."""
+        return self._guarded
+
+    @socket.setter
+    def socket(self, raw: socket.socket | None) -> None:
+        if self._guarded is not None:
+            self._guarded.close()  # ldap3 forgets those that did not connect
+        self._guarded = None if raw is None else DeadlineSocket(raw, self._deadline)
+
+
+class _Ldap3Server(ldap3.Server):
+    """ldap3's server, whose name is looked up within our deadline.
+
+    One object serves one connection: ldap3 keeps the address in use in it, and where two
+    connections share it, a failure to open goes unnoticed.
+    """
+
+    def __init__(self, server: Server, tls: StrictTls, connect_timeout: float) -> None:
+        local = server.scheme == "ldapi"
+        super().__init__(
+            f"ldapi://{server.host}" if local else server.host,
+            port=server.port or None,
+            use_ssl=server.scheme == "ldaps",
+            get_info=ldap3.NONE,  # no schema is read, nothing is checked against one
+            tls=tls,
+            connect_timeout=connect_timeout,
+        )
+        self.addresses: list[list[Any]] = []
+
+    def candidate_addresses(self) -> list[list[Any]]:
+        """Return the addresses to try, with ldap3's two fields of its own behind each."""
+        return self.addresses
+
+
+class Link:
+    """A bound connection to a server; for one thread at a time, but for :meth:`abort`."""
+
+    def __init__(self, server: Server, login: Login, trust: Trust, until: float) -> None:
+        """Connect, turn to TLS where asked, and bind, all before ``until``.
+
+        Raises:
+            BrokenError: no connection, no TLS, or no verified certificate.
+            ResultError: the server refused the bind.
+            DirectoryError: the password or ``ca_file`` cannot be read.
+
+        """
+        self.server = server
+        self.canary_seen = -math.inf  # when this server last showed the canary
+        self._used = time.monotonic()
+        self._deadline = Deadline()
+        self._deadline.begin(until)
+        self._connection: Connection | None = None
+        try:
+            self._open(login, trust)
+        except _FAULTS as error:
+            raise self._broken(error) from error
+        except DirectoryError:
+            self.close()
+            raise
+
+    def search(
+        self, base: str, scope: Scope, text: str, attributes: list[str], until: float
+    ) -> Answer:
+        """Search, and return what was found, or nothing where nothing was.
+
+        Raises:
+            BrokenError: the connection failed, or the time was up.
+            ResultError: the server gave another result than success.
+
+        """
+        connection = self._connection
+        if connection is None:
+            raise BrokenError(f"{self.server.uri}: closed", timed_out=False)
+        self._deadline.begin(until)
+        try:
+            _, result, response, _ = connection.search(
+                base,
+                text,
+                scope,
+                dereference_aliases=ldap3.DEREF_NEVER,
+                attributes=attributes,
+                size_limit=SIZE_LIMIT,
+                time_limit=math.ceil(self._deadline.left()),
+            )
+            # The status says nothing: a miss with a reference is a success to ldap3.
+            self._expect(result, "searchResDone")
+            answer = _answer(response)
+        except _FAULTS as error:
+            raise self._broken(error) from error
+        self._used = time.monotonic()
+        return answer
+
+    def usable(self) -> bool:
+        """Tell whether a connection that was not in use may be used again."""
+        if time.monotonic() - self._used > IDLE_LIMIT:
+            return False
+        guarded = None if self._connection is None else self._connection.socket
+        return guarded is not None and not guarded.readable()
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.socket = None
+
+    def abort(self) -> None:
+        """End what another thread does on this connection: it gets BrokenError at once."""
+        connection = self._connection  # once: its own thread may close it meanwhile
+        guarded = None if connection is None else connection.socket
+        if guarded is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                guarded.shutdown(socket.SHUT_RDWR)
+
+    def _open(self, login: Login, trust: Trust) -> None:
+        if login.starttls or self.server.scheme == "ldaps":
+            trust.context()  # now: a ca_file that cannot be read is no fault of the server
+        server = _Ldap3Server(self.server, StrictTls(trust), login.connect_timeout)
+        server.addresses = self._addresses()
+        self._connection = connection = Connection(
+            server,
+            self._deadline,
+            client_strategy=ldap3.SAFE_SYNC,
+            auto_bind=ldap3.AUTO_BIND_NONE,
+            auto_referrals=False,  # never to where an answer sends us, with our password
+            auto_range=False,  # ldap3 takes a range that cannot be read for the end
+            check_names=False,
+            return_empty_attributes=False,
+            receive_timeout=math.ceil(login.timeout),
+            **self._identity(login),
+        )
+        connection.open(read_server_info=False)
+        if login.starttls and self.server.scheme == "ldap":
+            connection.start_tls(read_server_info=False)
+            if not connection.tls_started:
+                raise OSError("StartTLS was not begun")
+        # SAFE_SYNC returns a tuple, which is true whatever happened: the result counts.
+        _, result, _, _ = connection.bind(read_server_info=False)
+        self._expect(result, "bindResponse")
+
+    def _addresses(self) -> list[list[Any]]:
+        if self.server.scheme == "ldapi":
+            return [[socket.AF_UNIX, socket.SOCK_STREAM, 0, None, self.server.host, None, None]]
+        found = resolve(self.server.host, self.server.port, self._deadline)
+        return [[*address, None, None] for address in found]
+
+    def _identity(self, login: Login) -> dict[str, Any]:
+        if login.bind_dn:
+            password = read_password(login.bind_password_file)
+            return {"user": login.bind_dn, "password": password, "authentication": ldap3.SIMPLE}
+        if self.server.scheme == "ldapi":
+            return {
+                "authentication": ldap3.SASL,
+                "sasl_mechanism": ldap3.EXTERNAL,
+                "sasl_credentials": "",
+            }
+        return {"authentication": ldap3.ANONYMOUS}
+
+    def _expect(self, result: dict[str, Any], kind: str) -> None:
+        """Take only a success, of the kind of message that is due."""
+        if result["type"] != kind:
+            raise ValueError(f"{result['type']} where {kind} was due")
+        code = result["result"]
+        if code != SUCCESS:
+            said = result["message"] or ", ".join(map(str, result["referrals"] or []))
+            text = f"{self.server.uri}: {result['description']} ({code}) {said}"
+            raise ResultError(text.strip(), code)
+
+    def _broken(self, error: BaseException) -> BrokenError:
+        timed_out = self._deadline.passed() or isinstance(error, TimeoutError)
+        self.close()
+        text = str(error) or type(error).__name__
+        return BrokenError(f"{self.server.uri}: {text}", timed_out=timed_out)
+
+
+def read_password(path: str) -> bytes:
+    """Read a password as it is now: it may have been changed since the last connection.
+
+    One line feed at its end is not part of it.  It is sent as these bytes.
+
+    Raises:
+        DirectoryError: it cannot be read, or is empty; a server would take an empty one for
+            an anonymous bind, and show nothing (RFC 4513 section 5.1.2).
+
+    """
+    try:
+        password = Path(path).read_bytes()
+    except OSError as error:
+        raise DirectoryError(f"bind_password_file {path}: {error.strerror}") from error
+    password = password.removesuffix(b"\r\n" if password.endswith(b"\r\n") else b"\n")
+    if not password:
+        raise DirectoryError(f"bind_password_file {path}: it is empty")
+    return password
+
+
+def _answer(response: list[dict[str, Any]]) -> Answer:
+    entries = [
+        # ldap3 gives None for an attribute that is sent empty, as a range's plain one is.
+        Entry(item["dn"], {name: list(v or ()) for name, v in item["raw_attributes"].items()})
+        for item in response
+        if item["type"] == "searchResEntry"
+    ]
+    references = [
+        str(uri) for item in response if item["type"] == "searchResRef" for uri in item["uri"]
+    ]
+    return Answer(tuple(entries), tuple(references))
