@@ -1,0 +1,181 @@
+"""The resolver: fetches what a decision needs and decides again; for every door.
+
+A decision never waits.  Where it needs an address that nobody has asked for, the door
+awaits the search here, under its deadline; what the deadline cuts off is answered from an
+earlier entry if one still serves, and else with 451 4.4.3.  Nothing here turns an outage
+into "unknown".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codomain.cache import State
+from codomain.decision import decide
+from codomain.errors import DirectoryError
+from codomain.finding import Need, Outage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from codomain.cache import Cache, Key
+    from codomain.directory.base import Directory, Recipient
+    from codomain.finding import Trace
+    from codomain.flights import Flights
+    from codomain.metrics import Metrics
+    from codomain.question import Question
+    from codomain.rules import Rules
+    from codomain.verdict import Verdict
+
+FOREVER = float("inf")
+"""The lifetime of a verdict that no directory had a part in."""
+
+REFRESHING = 1.0
+"""Seconds for which a verdict is kept whose entry is just being asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verdict, and how long it holds."""
+
+    verdict: Verdict
+    """What happens to the recipient."""
+
+    expires: float = FOREVER
+    """When it must be decided anew, on the monotonic clock; 0.0: it must not be kept."""
+
+
+class View:
+    """What one decision sees: the request's own findings, files, and the cache."""
+
+    __slots__ = ("_resolver", "expires", "found", "now")
+
+    def __init__(self, resolver: Resolver, now: float) -> None:
+        self._resolver = resolver
+        self.now = now
+        self.expires = FOREVER
+        self.found: dict[Key, tuple[Recipient, ...] | Outage] = {}
+
+    def __call__(self, directory: str, key: str) -> tuple[Recipient, ...] | Outage | None:
+        """Look an address up (:class:`codomain.finding.Peek`)."""
+        found = self.found.get((directory, key))
+        if found is not None:
+            return found
+        seen: tuple[Recipient, ...] | Outage | None
+        seen = self._resolver.directories[directory].peek(key)
+        if seen is None:
+            seen = self._cached((directory, key))
+        if seen is not None:
+            # Decided again, the same address is the same, and is counted once.
+            self.found[directory, key] = seen
+        return seen
+
+    def _cached(self, key: Key) -> tuple[Recipient, ...] | Outage | None:
+        resolver = self._resolver
+        known = resolver.cache.get(key, self.now)
+        if known is None and resolver.flights.is_down(key[0]):
+            # Known a moment ago, and the directory is down: it does not wait for the proof.
+            known = resolver.cache.stale(key, self.now)
+            if known is not None:
+                resolver.refresh(key)
+        resolver.count(known.state if known else None)
+        if known is None:
+            return None
+        if known.state is State.FAILED:
+            self.expires = 0.0
+            return Outage(known.detail)
+        expires = known.refresh
+        if known.state is State.FRESH and self.now >= expires:
+            resolver.refresh(key)
+            expires = min(known.until, self.now + REFRESHING)
+        elif known.state is State.ABSENT:
+            expires = known.until
+        self.expires = min(self.expires, expires)
+        return known.entries
+
+
+class Resolver:
+    """Decides with what the directories know, waiting for them where it must."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        directories: Mapping[str, Directory],
+        cache: Cache,
+        flights: Flights,
+        metrics: Metrics,
+    ) -> None:
+        self.rules = rules
+        self.directories = directories
+        self.cache = cache
+        self.flights = flights
+        self._hit = metrics.lookups("hit")
+        self._counts = {
+            State.FRESH: self._hit,
+            State.STALE: metrics.lookups("stale"),
+            State.ABSENT: metrics.lookups("negative_hit"),
+            State.FAILED: metrics.lookups("miss"),
+            None: metrics.lookups("miss"),
+        }
+
+    def count(self, state: State | None) -> None:
+        """Count one look-up by what came of it."""
+        self._counts[state].count += 1
+
+    def refresh(self, key: Key) -> None:
+        """Ask for an address again, for nobody in particular; called on the loop's thread."""
+        self.flights.fly(key)
+
+    def peek(self, question: Question) -> Answer | None:
+        """Decide from memory; None where something must be asked. Called on the loop's thread."""
+        view = View(self, time.monotonic())
+        verdict = decide(self.rules, question, view)
+        return None if isinstance(verdict, Need) else Answer(verdict, view.expires)
+
+    async def resolve(
+        self, question: Question, deadline: float, trace: Trace | None = None
+    ) -> Answer:
+        """Decide, asking the directories for what is not known yet.
+
+        ``deadline`` is on the monotonic clock, in seconds; what is not known by then counts
+        as an outage: an earlier entry serves, or the MTA gets 451 4.4.3.
+        """
+        view = View(self, time.monotonic())
+        while True:
+            verdict = decide(self.rules, question, view)
+            if not isinstance(verdict, Need):
+                break
+            key = (verdict.directory, verdict.key)
+            flight = self.flights.fly(key)
+            await asyncio.wait({flight}, timeout=max(0.0, deadline - time.monotonic()))
+            view.now = time.monotonic()
+            if not flight.done():
+                view.found[key] = self._instead(key, view, "no answer within the deadline")
+                continue
+            result = flight.result()
+            if isinstance(result, DirectoryError):
+                view.found[key] = self._instead(key, view, str(result))
+            else:
+                view.found[key] = result
+                self._keep(key, view)
+        if trace is not None:
+            decide(self.rules, question, view, trace)
+        return Answer(verdict, view.expires)
+
+    def _instead(self, key: Key, view: View, detail: str) -> tuple[Recipient, ...] | Outage:
+        """Return what serves in place of an answer: an earlier one, or the outage."""
+        known = self.cache.stale(key, view.now)
+        if known is None:
+            view.expires = 0.0
+            return Outage(detail)
+        self.count(State.STALE)
+        view.expires = min(view.expires, known.until)
+        return known.entries
+
+    def _keep(self, key: Key, view: View) -> None:
+        """Let a verdict hold as long as the answer that was just put into the cache."""
+        known = self.cache.get(key, view.now)
+        view.expires = min(view.expires, known.refresh if known else 0.0)

@@ -1,0 +1,101 @@
+"""What a decision goes by: domains, connectors, trust and targets of one configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codomain.address import parse_mailbox
+from codomain.connectors import (
+    NO_SPACES,
+    Connector,
+    Connectors,
+    Spaces,
+    host_name,
+    next_hop,
+    resolve_host,
+)
+from codomain.domains import Domains, domain_from
+from codomain.trust import Trust
+
+if TYPE_CHECKING:
+    from codomain.address import Address
+    from codomain.config import Config
+    from codomain.connectors import Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that :func:`codomain.decision.decide` reads beside the question."""
+
+    domains: Domains
+    """The domains of ours."""
+
+    connectors: Connectors
+    """The ways out."""
+
+    trust: Trust
+    """Who may do what."""
+
+    targets: Spaces = NO_SPACES
+    """``allowed_targets``: where contacts may lead beside our domains and connectors."""
+
+    max_depth: int = 5
+    """How many contacts may follow upon each other."""
+
+    postmaster: Address | None = None
+    """Takes postmaster's mail where no entry does."""
+
+    hostname: str = ""
+    """This host's name in lower case; a mailHost that names it is local."""
+
+    hosts: tuple[tuple[str, str, Connector], ...] = ()
+    """``allowed_hosts``: directory, host in lower case, and the way there."""
+
+    def way_to(self, directory: str, mail_host: str) -> Connector | None:
+        """Return the configured way to the host that an entry names; None: it is not allowed."""
+        named = self.connectors.named_by(mail_host)
+        if named is not None:
+            return named
+        host = host_name(mail_host)
+        return next((c for d, h, c in self.hosts if d == directory and h == host), None)
+
+    @property
+    def divertible(self) -> bool:
+        """Whether a stranger's way out can differ from what the transport map answers."""
+        spaces = {space for c in self.connectors.by_name.values() for space in c.spaces}
+        for space in spaces:
+            ways = self.connectors.covering(space.removeprefix("*."))
+            ways += self.connectors.covering(space.replace("*.", "x.", 1))
+            if any(c.allow_relay for c in ways) and not all(c.allow_relay for c in ways):
+                return True
+        return False
+
+
+def rules_from(config: Config, lookup: Lookup = resolve_host) -> Rules:
+    """Build the rules of a configuration; ``lookup`` finds peers that are given by name."""
+    connectors = Connectors(config.connectors, lookup)
+    directories = tuple(section.name for section in config.directories)
+    return Rules(
+        domains=Domains(
+            domain_from(section, connectors.by_name, directories) for section in config.domains
+        ),
+        connectors=connectors,
+        trust=Trust(
+            config.trust.trusted_networks,
+            connectors,
+            sasl=config.trust.trust_sasl,
+            certificates=config.trust.trust_certificates,
+            contexts=[context.name for context in config.contexts if context.trusted],
+            peers_may_relay=config.trust.peers_may_relay,
+        ),
+        targets=Spaces(frozenset(config.redirect.allowed_targets)),
+        max_depth=config.redirect.max_depth,
+        postmaster=parse_mailbox(config.codomain.postmaster),
+        hostname=config.codomain.hostname.lower(),
+        hosts=tuple(
+            (section.name, host_name(host), Connector(host, next_hop("smtp", [host])))
+            for section in config.directories
+            for host in section.allowed_hosts
+        ),
+    )
