@@ -1,0 +1,87 @@
+"""The doors' lines in the log: one for each refusal, few for each kind of broken input.
+
+A line is ``event key=value …``; a value that holds anything but plain characters is
+quoted, so that nothing that a client sends can look like another line or another key.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from typing import TYPE_CHECKING
+
+from codomain.verdict import Defer, Refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codomain.question import Question
+    from codomain.verdict import Verdict
+
+log = logging.getLogger("codomain.policyd")
+
+LINES = 10
+"""Lines of one kind in one window: enough to see what goes on, too few to fill a disk."""
+
+WINDOW_SECONDS = 60.0
+"""The window of :data:`LINES`."""
+
+_PLAIN = re.compile(r"[\w.@:/+\[\]=-]+", re.ASCII)
+
+
+def fields(**values: object) -> str:
+    """Write ``key=value`` pairs, without those that are empty."""
+    return " ".join(f"{key}={_value(str(value))}" for key, value in values.items() if value != "")
+
+
+def log_refusal(question: Question, verdict: Verdict, reply: str, *, shadow: bool = False) -> None:
+    """Log one recipient that is refused or deferred, with the details that no client is told."""
+    if not isinstance(verdict, Refuse | Defer) or not log.isEnabledFor(logging.INFO):
+        return
+    event = "refused" if isinstance(verdict, Refuse) else "deferred"
+    log.info(
+        "%s %s",
+        event,
+        fields(
+            door=question.door.value,
+            client=question.client or "unknown",
+            sender=question.sender,
+            recipient=question.recipient,
+            reason=verdict.reason.value,
+            reply=reply,
+            dn=verdict.dn,
+            detail=verdict.detail,
+            mode="shadow" if shadow else "",
+        ),
+    )
+
+
+class Throttle:
+    """Lets a few lines of each kind through, and counts the rest."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the clock, in seconds."""
+        self._clock = clock
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    def passes(self, kind: str) -> bool:
+        """Tell whether one more line of this kind may be written, and count it."""
+        now = self._clock()
+        begun, lines = self._windows.get(kind, (now, 0))
+        if now - begun >= WINDOW_SECONDS:
+            if lines > LINES:
+                log.warning("repeated %s", fields(kind=kind, dropped=lines - LINES))
+            begun, lines = now, 0
+        self._windows[kind] = (begun, lines + 1)
+        return lines < LINES
+
+    def warn(self, event: str, kind: str, **values: object) -> None:
+        """Log a warning, unless its kind has had its lines of this window."""
+        if self.passes(f"{event} {kind}"):
+            log.warning("%s %s", event, fields(kind=kind, **values))
+
+
+def _value(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
