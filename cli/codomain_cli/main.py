@@ -1,0 +1,78 @@
+"""The command ``codomain``: finds the sub-command, and turns errors into exit statuses.
+
+Exit statuses are those of sysexits(3), and 1 for a negative answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from codomain import __version__
+from codomain.errors import CodomainError, ConfigError, DirectoryError, ListenError, RecordError
+from codomain_cli.exits import Exit
+
+COMMANDS = {
+    "serve": "codomain_cli.serve",
+    "check": "codomain_cli.check",
+    "explain": "codomain_cli.explain",
+    "postfix": "codomain_cli.postfix",
+    "demo": "codomain_cli.demo",
+}
+"""The modules of the sub-commands; each is imported when it is asked for."""
+
+
+STATUSES = (
+    (ConfigError, Exit.CONFIG),
+    (RecordError, Exit.CONFIG),
+    (ListenError, Exit.OS),
+    (DirectoryError, Exit.TEMPORARY),
+)
+"""How the process ends with each of our errors."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Name all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command; it has its module's name."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="codomain")
+def codomain() -> None:
+    """Let several mail systems share one SMTP domain, beside Postfix or Sendmail."""
+
+
+def main() -> NoReturn:
+    """Run the command line, and end the process with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        codomain.main(arguments, prog_name="codomain", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except CodomainError as error:
+        click.echo(str(error), err=True)
+        return next((status for kind, status in STATUSES if isinstance(error, kind)), Exit.SOFTWARE)
+    return Exit.OK
