@@ -161,5 +161,5 @@ class Door(ABC, Generic[R]):
         except Exception:  # noqa: BLE001  # the one place where this door meets a fault of ours
             self.metrics.requests(self.name, "defer", "fault", OTHER).count += 1
             if self.throttle.passes(f"{self.name} broken"):
-                log.exception("broken door=%s", self.name)
+                log.exception("broken", extra={"fields": {"door": self.name}})
             return self.broken

@@ -1,17 +1,16 @@
 """The doors' lines in the log: one for each refusal, few for each kind of broken input.
 
-A line is ``event key=value …``; a value that holds anything but plain characters is
-quoted, so that nothing that a client sends can look like another line or another key.
+How a line is written, and what a client sent kept from looking like another line, is the
+matter of :mod:`codomain.log`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import time
 from typing import TYPE_CHECKING
 
+from codomain.log import event
 from codomain.verdict import Defer, Refuse
 
 if TYPE_CHECKING:
@@ -28,33 +27,24 @@ LINES = 10
 WINDOW_SECONDS = 60.0
 """The window of :data:`LINES`."""
 
-_PLAIN = re.compile(r"[\w.@:/+\[\]=-]+", re.ASCII)
-
-
-def fields(**values: object) -> str:
-    """Write ``key=value`` pairs, without those that are empty."""
-    return " ".join(f"{key}={_value(str(value))}" for key, value in values.items() if value != "")
-
 
 def log_refusal(question: Question, verdict: Verdict, reply: str, *, shadow: bool = False) -> None:
     """Log one recipient that is refused or deferred, with the details that no client is told."""
-    if not isinstance(verdict, Refuse | Defer) or not log.isEnabledFor(logging.INFO):
+    if not isinstance(verdict, Refuse | Defer):
         return
-    event = "refused" if isinstance(verdict, Refuse) else "deferred"
-    log.info(
-        "%s %s",
-        event,
-        fields(
-            door=question.door.value,
-            client=question.client or "unknown",
-            sender=question.sender,
-            recipient=question.recipient,
-            reason=verdict.reason.value,
-            reply=reply,
-            dn=verdict.dn,
-            detail=verdict.detail,
-            mode="shadow" if shadow else "",
-        ),
+    event(
+        log,
+        logging.INFO,
+        "refused" if isinstance(verdict, Refuse) else "deferred",
+        door=question.door.value,
+        client=question.client or "unknown",
+        sender=question.sender,
+        recipient=question.recipient,
+        reason=verdict.reason.value,
+        reply=reply,
+        dn=verdict.dn,
+        detail=verdict.detail,
+        mode="shadow" if shadow else "",
     )
 
 
@@ -72,16 +62,12 @@ class Throttle:
         begun, lines = self._windows.get(kind, (now, 0))
         if now - begun >= WINDOW_SECONDS:
             if lines > LINES:
-                log.warning("repeated %s", fields(kind=kind, dropped=lines - LINES))
+                event(log, logging.WARNING, "repeated", kind=kind, dropped=lines - LINES)
             begun, lines = now, 0
         self._windows[kind] = (begun, lines + 1)
         return lines < LINES
 
-    def warn(self, event: str, kind: str, **values: object) -> None:
+    def warn(self, name: str, kind: str, **values: object) -> None:
         """Log a warning, unless its kind has had its lines of this window."""
-        if self.passes(f"{event} {kind}"):
-            log.warning("%s %s", event, fields(kind=kind, **values))
-
-
-def _value(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+        if self.passes(f"{name} {kind}"):
+            event(log, logging.WARNING, name, kind=kind, **values)

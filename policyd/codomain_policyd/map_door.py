@@ -63,7 +63,7 @@ class MapDoor(Door[MapRequest]):
         elif request.name == MAILERTABLE:
             address = self._any_of(request.key, runtime)
         else:
-            self.throttle.warn("unknown-map", "name", name=name[:NAME_OCTETS])
+            self.throttle.warn("unknown-map", "name", map=name[:NAME_OCTETS])
             self.metrics.protocol_error(self.name, "map")
             return self.broken
         if not address.local or not address.written:

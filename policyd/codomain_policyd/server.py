@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from codomain_policyd.journal import Throttle, fields, log
+from codomain.log import event
+from codomain_policyd.journal import Throttle, log
 from codomain_policyd.listeners import BACKLOG, Listening, close_all, listen
 from codomain_policyd.map_door import MapConnection, MapDoor
 from codomain_policyd.policy_door import PolicyConnection, PolicyDoor
@@ -84,7 +86,7 @@ class Doors:
             self._close_listeners()
             raise
         for door, listening in self._listening:
-            log.info("listening %s", fields(door=door, at=listening.endpoint))
+            event(log, logging.INFO, "listening", door=door, at=listening.endpoint)
         self._sweep()
 
     def refresh(self) -> None:

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from codomain.connectors import Connector
+from codomain.log import Logfmt
 from codomain.replies import DEFAULTS, Replies
 from codomain.trust import Standing
 from codomain.verdict import Defer, Deliver, Pass, Reason, Redirect, Refuse, Relay, Verdict
-from codomain_policyd.journal import LINES, Throttle, fields
+from codomain_policyd.journal import LINES, WINDOW_SECONDS, Throttle
 from codomain_policyd.map_door import MapDoor
 from codomain_policyd.policy import parse_request
 from codomain_policyd.policy_door import PolicyDoor, question_of
@@ -170,6 +171,11 @@ def test_what_sendmail_cannot_write_waits(hop: str) -> None:
     assert sendmail_hop(Connector("c", hop)).startswith(b"TEMP ")
 
 
+def _line(record: logging.LogRecord) -> str:
+    """Write a record as the daemon does."""
+    return Logfmt(journal=False).format(record)
+
+
 # --- the doors around them, without a socket
 
 
@@ -234,7 +240,7 @@ def test_an_unknown_map_is_temporary(caplog: pytest.LogCaptureFixture) -> None:
                 b"28:TEMP temporarily unavailable,"
             )
     assert len(caplog.records) == LINES
-    assert "name=recipients" in caplog.records[0].getMessage()
+    assert "map=recipients" in _line(caplog.records[0])
 
 
 def _policy(verdict: Verdict, **runtime: object) -> PolicyDoor:
@@ -264,7 +270,7 @@ def test_shadow_mode_lets_everything_through(caplog: pytest.LogCaptureFixture) -
         assert _ask(door) == b"action=DUNNO\n\n"
     assert door.metrics.shadow("unknown", "example.com").count == 1
     assert door.metrics.requests("policy", "refuse", "unknown", "example.com").count == 1
-    assert "mode=shadow" in caplog.text
+    assert "mode=shadow" in _line(caplog.records[0])
 
 
 def test_a_refusal_is_logged_with_what_the_client_is_not_told(
@@ -275,16 +281,31 @@ def test_a_refusal_is_logged_with_what_the_client_is_not_told(
     with caplog.at_level(logging.INFO, "codomain.policyd"):
         reply = _ask(door)
     (record,) = caplog.records
-    line = record.getMessage()
-    for part in ("refused door=policy client=198.51.100.7", "reason=loop", "cn=ann", "192.0.2.20"):
+    line = _line(record)
+    for part in (
+        "event=refused door=policy client=198.51.100.7",
+        "reason=loop",
+        "cn=ann",
+        "192.0.2.20",
+    ):
         assert part in line
     assert b"192.0.2" not in reply
     assert b"cn=" not in reply
 
 
-def test_log_values_cannot_forge_a_line() -> None:
-    """What a client sends is quoted where it is not plain."""
-    assert fields(a="x", b="y z=1\nrefused", c="") == 'a=x b="y z=1\\nrefused"'
+def test_lines_of_a_kind_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten lines a minute of each kind; the next window says how many were left out."""
+    now = 0.0
+    throttle = Throttle(clock=lambda: now)
+    for _ in range(LINES + 5):
+        throttle.warn("protocol-error", "size")
+    throttle.warn("protocol-error", "syntax")
+    now = WINDOW_SECONDS
+    throttle.warn("protocol-error", "size")
+    events = [_line(record) for record in caplog.records]
+    assert len(events) == LINES + 3
+    assert "event=repeated" in events[-2]
+    assert "dropped=5" in events[-2]
 
 
 def test_a_fault_of_ours_is_temporary(caplog: pytest.LogCaptureFixture) -> None:
