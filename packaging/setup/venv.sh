@@ -41,7 +41,9 @@ if ! is_current packages-stamp "$(packages_stamp)" || ! "$venv/bin/python" -c ''
   say "virtual environment: building .venv with $("$python" -V)"
   "$python" -m venv --clear "$venv"
   # Wheels alone: a source archive would run its build with packages that nobody locked.
-  pip install --require-hashes --only-binary :all: -r "$lock"
+  # The lock is whole, so nothing is resolved: pip would look for the newest release of a
+  # package that another one asks for with an extra, and then refuse it for its hash.
+  pip install --no-deps --require-hashes --only-binary :all: -r "$lock"
   packages_stamp >"$venv/.packages-stamp"
 fi
 

@@ -392,6 +392,8 @@ def _kind(call: str) -> str:
     if "-m venv --clear" in call:
         return "venv"
     if "--require-hashes" in call:
+        # Without --no-deps pip resolves, and wants what came out after the lock was made.
+        assert "--no-deps" in call
         return "lock"
     return "project" if "--no-build-isolation --editable" in call else call
 
