@@ -139,7 +139,9 @@ class Lab:
         def there(arrivals: list[Arrival]) -> bool:
             return sum(arrival.token == token for arrival in arrivals) >= count
 
-        self.sinks.wait_for(there, SECONDS)
+        if not there(self.sinks.wait_for(there, SECONDS)):
+            # For whoever reads of the failure: where is it?
+            print(self.gateway.postfix.logged()[-8000:])  # noqa: T201
         return sorted((a.system, a.recipient) for a in self.sinks.arrived(token))
 
     def wait_until_empty(self) -> None:
