@@ -256,6 +256,8 @@ def main() -> None:
     parser.add_argument("--loops", nargs="+", default=["uvloop", "asyncio"])
     parser.add_argument("--doors", nargs="+", default=["policy", "map"])
     options = parser.parse_args()
+    # What was started is ended, and the folder goes, however the run ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="codomain-bench-") as folder:
         reached = Bench(options, Path(folder)).run()
     sys.exit(0 if reached else 1)

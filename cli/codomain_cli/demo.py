@@ -259,14 +259,15 @@ def _reply(answer: tuple[int, bytes]) -> str:
 
 def _advice(gateway: PrivateGateway) -> Text:
     port, ini = gateway.postfix.port, gateway.ini
+    command = Path(sys.argv[0]).absolute()
     return Text(
         "\nEverything stays up until Ctrl-C. In another terminal, as root:\n"
         f"  SMTP, as a client of ours      telnet 127.0.0.1 {port}\n"
         f"  SMTP, as a stranger            swaks --server 127.0.0.1:{port}"
         " --xclient-addr 198.51.100.7 --to bob@example.com\n"
-        "  why a recipient is refused     codomain explain nobody@corp.local"
+        f"  why a recipient is refused     {command} explain nobody@corp.local"
         f" --client 198.51.100.7 --config {ini}\n"
-        f"  the lines in main.cf           codomain postfix --config {ini}\n"
+        f"  the lines in main.cf           {command} postfix --config {ini}\n"
         f"  metrics and health             curl {gateway.url('metrics')} {gateway.url('readyz')}\n"
         f"  Postfix's log                  tail -f {gateway.postfix.log}\n"
         f"  codomain's log                 tail -f {gateway.daemon.log}\n"
