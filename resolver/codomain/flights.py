@@ -37,6 +37,10 @@ GRACE = 1.0
 
 CLOSED = "its configuration is no longer in force"
 
+QUIET_SECONDS = 10.0
+"""A change of a directory's state is told this long after the one before at the earliest: one
+address whose search always fails must not fill the log while the others succeed."""
+
 log = logging.getLogger("codomain.directory")
 
 
@@ -63,7 +67,9 @@ class Flights:
             for name in directories
         }
         self._down: dict[str, str] = {}
+        self._told: dict[str, tuple[bool, float]] = {}
         self.on_change: Callable[[str, str], None] = _log_change
+        self.quiet = QUIET_SECONDS
 
     def is_down(self, directory: str) -> bool:
         """Tell whether the directory's last search failed."""
@@ -145,12 +151,14 @@ class Flights:
             flight.set_result(result)
 
     def _set_down(self, directory: str, detail: str) -> None:
-        was = directory in self._down
         if detail:
             self._down[directory] = detail
         else:
             self._down.pop(directory, None)
-        if was != bool(detail):
+        told, when = self._told.get(directory, (False, float("-inf")))
+        now = time.monotonic()
+        if told != bool(detail) and now - when >= self.quiet:
+            self._told[directory] = (bool(detail), now)
             self.on_change(directory, detail)
 
 

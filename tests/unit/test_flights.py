@@ -130,6 +130,7 @@ def test_a_directory_is_down_until_it_answers() -> None:
         with House(Searched(ANN)) as house:
             said: list[tuple[str, bool]] = []
             house.flights.on_change = lambda name, detail: said.append((name, bool(detail)))
+            house.flights.quiet = 0.0
             for error in (DirectoryError("refused"), DirectoryError("")):
                 house.directory.error = error
                 for number in range(2):
@@ -139,6 +140,24 @@ def test_a_directory_is_down_until_it_answers() -> None:
             await house.flights.fly(("people", "nobody@corp.local"))
             assert not house.flights.is_down("people")
             assert said == [("people", True), ("people", False)]
+
+    run(test())
+
+
+def test_a_state_that_flaps_is_not_told_each_time() -> None:
+    """One address that always fails must not fill the log; what holds is told in the end."""
+
+    async def test() -> None:
+        with House(Searched(ANN)) as house:
+            said: list[bool] = []
+            house.flights.on_change = lambda _name, detail: said.append(bool(detail))
+            for number in range(6):
+                house.directory.error = None if number % 2 else DirectoryError("too long")
+                await house.flights.fly(("people", f"{number}@corp.local"))
+            assert said == [True]
+            house.flights.quiet = 0.0
+            await house.flights.fly(("people", "nobody@corp.local"))
+            assert said == [True, False]
 
     run(test())
 

@@ -188,6 +188,7 @@ def test_stale_entries_serve_while_the_directory_is_down_and_recovery_heals() ->
             house.directory.gate.clear()
             healed = asyncio.Event()
             house.flights.on_change = lambda _name, detail: None if detail else healed.set()
+            house.flights.quiet = 0.0
             assert peeked(house, "ann@corp.local") == "Deliver ann@corp.local"
             assert lookups(house)["stale"] == 2
             house.directory.error = None
