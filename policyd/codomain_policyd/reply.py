@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from codomain.address import parse_mailbox
 from codomain.verdict import Defer, Deliver, Pass, Redirect, Refuse, Relay
 from codomain_policyd.socketmap import NOTFOUND
 
@@ -55,7 +56,7 @@ def policy_action(verdict: Verdict, replies: Replies, *, by_filter: bool) -> byt
         case Deliver(connector=connector) if by_filter and connector is not None:
             return _action(f"FILTER {connector.next_hop}")
         case Redirect(target=target) if by_filter:
-            return _action(f"REDIRECT {target}")
+            return _redirect(target)
         case _:
             return DUNNO
 
@@ -102,6 +103,18 @@ def sendmail_hop(connector: Connector) -> bytes:
     if mailer is None or None in hosts:
         return b"TEMP connector " + connector.name.encode() + b" has no form in a mailertable"
     return found(f"{mailer}:{':'.join(match[1] for match in hosts if match)}")
+
+
+def _redirect(target: str) -> bytes:
+    """Return REDIRECT with a target as Postfix wants it there: without quotes (access(5)).
+
+    What stands before the local part's first character is a blank to Postfix: a local part
+    that begins with one waits.
+    """
+    address = parse_mailbox(target)
+    if address is None or address.local.startswith(" "):
+        return BROKEN
+    return _action(f"REDIRECT {address.local}@{address.domain}")
 
 
 def _action(text: str) -> bytes:

@@ -34,12 +34,13 @@ one of ours.  A test walks through all of Unicode to keep this list whole.
 """
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\ud7ff\ue000-\U0010ffff-"
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # of ASCII, C1, and Unicode's line ends
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff-"
 _DOT_STRING = re.compile(rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*")
-_QUOTED_STRING = re.compile(r'"(?:[^"\\\x00-\x1f\x7f\ud800-\udfff]|\\[\x20-\x7e])*"')
+_QUOTED_STRING = re.compile(rf'"(?:[^"\\{_CONTROLS}\ud800-\udfff]|\\[\x20-\x7e])*"')
 _HOST = r"@(?:\[[^\]\s]*\]|[^\s@,:\"\[]+)"
 _ROUTE = re.compile(rf"(?:{_HOST},)*{_HOST}:(?=.*@)", re.DOTALL)
-_UNMATCHABLE = re.compile(r"[\x00-\x1f\x7f\u037e\u1fef\u212a\ud800-\udfff]")
+_UNMATCHABLE = re.compile(rf"[{_CONTROLS}\u037e\u1fef\u212a\ud800-\udfff]")
 _SPECIAL = re.compile(r'([\\"])')
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _UPPER = str.maketrans({c: chr(c + 32) for c in range(ord("A"), ord("Z") + 1)})

@@ -76,7 +76,7 @@ class _Case:
         self.recipient = question.recipient
         self.trace = trace or _silent
         self.finder = Finder(peek, self.trace)
-        self.known = False  # an entry has the recipient, whatever comes of it
+        self.known = False  # an entry or a catch-all has the recipient, whatever comes of it
         self.standing: Standing = (
             _MAP_STANDING if question.door is Door.MAP else rules.trust.standing(question)
         )
@@ -178,7 +178,10 @@ class _Case:
         """Follow ``[codomain] postmaster`` as far as it leads somewhere."""
         try:
             verdict = self._to_target(target, self.recipient, ())
-        except (DownError, AmbiguousError):
+        except DownError as down:
+            # Where to is not known now, and a map would say so only after the message.
+            return Defer(Reason.DIRECTORY, detail=str(down))
+        except AmbiguousError:
             verdict = None
         if isinstance(verdict, Redirect):
             return verdict
@@ -202,6 +205,7 @@ class _Case:
                 return self._found(found, recipient, domain)
             if domain.catch_all is not None:
                 self.trace("catch-all", f"goes to {domain.catch_all}")
+                self.known = True  # its own directories have said all: no outage delivers it
                 return self._to_target(domain.catch_all, recipient, (_catch_all(domain),))
         return unresolved(self.rules, self.standing, recipient, domain, self.trace)
 
@@ -228,7 +232,7 @@ class _Case:
         if way is not None and way.name in self.standing.peer_of:
             self.trace("connector", f"{way.name}: the client belongs to it")
             return Refuse(Reason.LOOP, entry.dn, f"connector {way.name} sent it")
-        final = self._delivered_as(found, address, domain)
+        final = self._delivered_as(found, address, domain, way)
         if final is None:
             return Defer(Reason.FAULT, entry.dn, "its primary address cannot be used")
         text = final.text()
@@ -246,13 +250,15 @@ class _Case:
             return Defer(Reason.FAULT, found.entry.dn, f"its mailHost {host!r} is not configured")
         return way
 
-    def _delivered_as(self, found: Found, address: Address, domain: Domain) -> Address | None:
+    def _delivered_as(
+        self, found: Found, address: Address, domain: Domain, way: Connector | None
+    ) -> Address | None:
         """Return the address that the mailbox system gets; None: the entry's is unusable."""
         if not domain.primary or not found.entry.primary:
             return address
         extension = found.extension if domain.keep_extension else ""
         primary = parse_mailbox(found.entry.primary)
-        if primary is None or not self._authorised(primary):
+        if primary is None or not self.rules.leads(primary.domain, way):
             return None
         return primary.with_local(primary.local + extension)
 
@@ -270,7 +276,7 @@ class _Case:
         if target is None or hides_foreign(target.local):
             self.trace("target", f"{entry.target!r} is no single mailbox")
             return Defer(Reason.FAULT, entry.dn, f"its target {entry.target!r} is no mailbox")
-        if domain.keep_extension and self._may_carry(found.extension, target):
+        if domain.keep_extension and self.rules.carries(found.extension, target):
             target = target.with_local(target.local + found.extension)
         self.trace("target", str(target))
         way = None
@@ -282,8 +288,17 @@ class _Case:
             if target.key == address.key:
                 # Nothing is rewritten: it is a mailbox on that host.
                 return self._mailbox(found, address, domain)
+            if self._bounces(target):
+                return Defer(Reason.FAULT, entry.dn, f"{target} is unknown, whatever its mailHost")
             return self._redirect(target, way, entry.dn)
         return self._to_target(target, address, (*met, found.identity), entry.dn)
+
+    def _bounces(self, target: Address) -> bool:
+        """Tell whether a target is unknown where it is: the MTA asks for it by itself."""
+        domain = self.rules.domains.match(target.domain)
+        if domain is None or not domain.authoritative or domain.catch_all is not None:
+            return False
+        return self.finder.find(target, domain) is None
 
     def _to_target(
         self, target: Address, address: Address, met: tuple[str, ...], dn: str = ""
@@ -335,13 +350,6 @@ class _Case:
             return self._mailbox(found, address, domain)
         return self._target_mailbox(found, target, domain)
 
-    def _may_carry(self, extension: str, target: Address) -> bool:
-        """Tell whether an extension means the same where the target is."""
-        if not extension or hides_foreign(extension):
-            return False
-        domain = self.rules.domains.match(target.domain)
-        return domain is None or domain.relay or extension[0] in domain.delimiters
-
     def _target_unknown(
         self,
         target: Address,
@@ -362,7 +370,7 @@ class _Case:
         way = self._way_to_mailbox(found, domain)
         if isinstance(way, Defer):
             return way
-        final = self._delivered_as(found, target, domain)
+        final = self._delivered_as(found, target, domain, way)
         if final is None:
             return Defer(Reason.FAULT, found.entry.dn, "its primary address cannot be used")
         return self._redirect(final, way, found.entry.dn)
@@ -380,7 +388,7 @@ class _Case:
         return self._redirect(target, ways[0] if ways else None, dn)
 
     def _redirect(self, target: Address, way: Connector | None, dn: str) -> Verdict:
-        if not self._authorised(target):
+        if not self.rules.allows(target.domain):
             self.trace("target", f"{target} is not allowed")
             return Refuse(Reason.RELAYING, dn, f"the target {target} is not allowed")
         text = target.text()
@@ -388,13 +396,3 @@ class _Case:
             return Defer(Reason.FAULT, dn, "a target that cannot be written out")
         self.trace("redirect", f"{text} via {way.name if way else 'its MX'}")
         return Redirect(text, way, dn)
-
-    def _authorised(self, target: Address) -> bool:
-        """Tell whether the configuration lets mail go to this domain at all."""
-        name = target.domain
-        rules = self.rules
-        return (
-            rules.domains.match(name) is not None
-            or rules.targets.cover(name)
-            or any(way.allow_relay for way in rules.connectors.covering(name))
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codomain.address import parse_mailbox
+from codomain.address import hides_foreign, parse_mailbox
 from codomain.connectors import (
     NO_SPACES,
     Connector,
@@ -59,6 +59,36 @@ class Rules:
             return named
         host = host_name(mail_host)
         return next((c for d, h, c in self.hosts if d == directory and h == host), None)
+
+    def allows(self, domain: str) -> bool:
+        """Tell whether the configuration lets mail that is led elsewhere go to this domain."""
+        return (
+            self.domains.match(domain) is not None
+            or self.targets.cover(domain)
+            or any(way.allow_relay for way in self.connectors.covering(domain))
+        )
+
+    def leads(self, domain: str, way: Connector | None) -> bool:
+        """Tell whether mail for a domain is led there when the MTA asks for it by itself.
+
+        Ours is decided on anew; a foreign one takes the connector that covers it, or its MX.
+        """
+        return self.domains.match(domain) is not None or (
+            self.allows(domain) and way in self.connectors.covering(domain)[:1]
+        )
+
+    def carries(self, extension: str, target: Address) -> bool:
+        """Tell whether an extension means the same where the target is.
+
+        A target in a domain of ours with an extension of its own gets no second one: cut
+        at the first delimiter, both together could be found as somebody else's.
+        """
+        if not extension or hides_foreign(extension):
+            return False
+        domain = self.domains.match(target.domain)
+        if domain is None or domain.relay:
+            return True
+        return extension[0] in domain.delimiters and target.extension(domain.delimiters) is None
 
     @property
     def divertible(self) -> bool:

@@ -102,6 +102,12 @@ def test_a_good_configuration_has_none() -> None:
         ),
         (
             "",
+            ["[policyd]", "socketmap_listen ="],
+            ("codomain.ini:16: [policyd] socketmap_listen: without maps a contact's mail is"
+            " taken, and nothing leads it to the target; write a socket, or redirect = filter"),
+        ),
+        (
+            "",
             ["encoding = latin-1", "canary = ann@example.com"],
             ("codomain.ini:16: [directory people] canary: means nothing with type = files;"
             " remove it"),
@@ -125,6 +131,25 @@ def test_a_directory_that_no_domain_uses_is_said() -> None:
     assert [line for line in said if "[directory" in line] == [
         "codomain.ini:1: [directory ad]: no domain uses it; name it, or remove it"
     ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("redirect = filter",),
+        ("listen =",),
+        ("[milter]", "listen = unix:/run/codomain/milter"),
+    ],
+)
+def test_a_policy_server_without_maps_is_enough_for_some(lines: tuple[str, ...]) -> None:
+    """FILTER and REDIRECT, or a milter, lead mail elsewhere; or nobody is asked at all."""
+    assert warnings("[policyd]", "socketmap_listen =", *lines) == []
+
+
+def test_shadow_mode_needs_no_maps() -> None:
+    """Nothing is led elsewhere there: the site's own routing stays."""
+    text = GOOD.replace("[codomain]\n", "[codomain]\nmode = shadow\n")
+    assert not parse(text + "[policyd]\nsocketmap_listen =\n").warnings
 
 
 def test_spaces_of_domains_below_are_ours() -> None:

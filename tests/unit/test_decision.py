@@ -261,17 +261,23 @@ def test_a_hidden_extension_is_never_carried_over_to_a_target(rules: Rules) -> N
         assert told(verdict) == "Redirect bob@unix.example.net via unix"
 
 
-def test_an_address_that_cannot_be_written_out_is_deferred() -> None:
+@pytest.mark.parametrize("char", ["\x80", "\x85", "\u2028"])
+def test_an_address_that_cannot_be_written_out_is_deferred(rules: Rules, char: str) -> None:
     """Step 1: what a door emits must parse back to the same mailbox, else Defer(fault)."""
-    rules = rules_of(INI)
-    bad = replace(
-        question("ann+x@example.com"), recipient=question(b"ann+\xc2\x80x@example.com").recipient
+    contact = replace(entry("bob@corp.local"), target=f"b{char}b@unix.example.net")
+    assert told(ask(rules, Entries(contact), "bob@corp.local")) == "Defer fault"
+
+
+@pytest.mark.parametrize("char", ["\x80", "\x85", "\u2028"])
+def test_an_extension_that_cannot_be_written_out_leads_to_no_entry(char: str) -> None:
+    """Step 1: its base is not found, so a contact's target never gets half of it."""
+    rules = rules_of(INI.replace("catch_all = all@corp.local", ""))
+    peek = Entries(
+        entry("bob@corp.local", target="bob@unix.example.net"),
+        entry("bob@example.com", target="bob@unix.example.net"),
     )
-    peek = Entries(entry("ann@example.com", target="ann@unix.example.net"))
-    verdict = decide(rules, bad, peek)
-    assert isinstance(verdict, Redirect | Defer)
-    if isinstance(verdict, Redirect):
-        assert verdict.target == "ann+\x80x@unix.example.net"
+    assert told(ask(rules, peek, f"bob+{char}x@corp.local")) == "Refuse unknown"
+    assert told(ask(rules, peek, f"bob+{char}x@example.com")) == "Relay unix"
 
 
 POSTMASTERS = (

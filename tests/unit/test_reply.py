@@ -69,7 +69,14 @@ def test_policy_with_maps(verdict: Verdict, action: bytes) -> None:
         (Pass(), b"DUNNO"),
         (DELIVER, b"FILTER smtp:[192.0.2.20]"),
         (DELIVER_HERE, b"DUNNO"),
-        (REDIRECT, b'REDIRECT "b b"@unix.example.net'),
+        # the action takes the address as Postfix has it inside: without quotes
+        (REDIRECT, b"REDIRECT b b@unix.example.net"),
+        (Redirect('"b\\"\\\\"@unix.example.net'), b'REDIRECT b"\\@unix.example.net'),
+        # a blank before it is the separator's: it would be another mailbox
+        (
+            Redirect('" b"@unix.example.net'),
+            b"451 4.3.5 Recipient cannot be checked now: server error, try again later",
+        ),
         (RELAY, b"FILTER smtp:[192.0.2.10]:25, [relay2.example.net]"),
         (LOOP, LOOP_LINE),
     ],

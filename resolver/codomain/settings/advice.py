@@ -68,6 +68,14 @@ def _house(config: Config, places: Places, faults: Faults) -> None:
             Place(whole.file, whole.line, "codomain", "postmaster"),
             "nobody takes postmaster's mail where the directory has no entry; write an address",
         )
+    door = config.policyd
+    led = door.socketmap_listen or door.redirect == "filter" or config.milter.listen is not None
+    if door.listen and not led and config.codomain.mode == "enforce":
+        faults.warn(
+            places.of("policyd", "", "socketmap_listen"),
+            "without maps a contact's mail is taken, and nothing leads it to the target;"
+            " write a socket, or redirect = filter",
+        )
 
 
 def _first(config: Config) -> Place:
