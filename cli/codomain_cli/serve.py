@@ -5,7 +5,7 @@ is swapped in at once, and no connection drops.  SIGTERM stops accepting, answer
 under way, and ends.
 
 Diagnostics: exit status 78, the configuration cannot be used and every fault is named; 71,
-a port or socket cannot be opened; 0 after SIGTERM.
+a port or socket cannot be opened; 70, libmilter ended by itself; 0 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from codomain.runtime import InForce, Runtime
 from codomain_cli.admin import Admin
 from codomain_cli.health import Health
 from codomain_cli.loading import config_option, load
+from codomain_milter.server import MilterServer
 from codomain_policyd.server import Doors
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Daemon:
         self._reloaded()
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
+        self._failed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -84,6 +86,7 @@ class Daemon:
 
         Raises:
             ListenError: a port or socket cannot be opened.
+            CodomainError: a part of it ended that cannot be started again.
 
         """
         stop = asyncio.Event()
@@ -92,12 +95,13 @@ class Daemon:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         self._doors = Doors(self._in_force)
+        self._milter = MilterServer(self._in_force, lambda: self._end(stop))
         self._health = Health(self._in_force)
         admin = Admin(self._metrics, self._health)
         config = self._in_force.runtime.config
         await admin.open(config.http.listen, config.policyd.socket_group, HTTP_MODE)
         try:
-            await self._doors.open()
+            await self._open()
             watch = loop.create_task(self._health.run())
             try:
                 event(log, logging.INFO, "ready", version=__version__, loop=type(loop).__module__)
@@ -106,7 +110,9 @@ class Daemon:
             finally:
                 notify("STOPPING=1")
                 event(log, logging.INFO, "stopping")
-                await self._doors.stop(STOP_SECONDS)
+                await asyncio.gather(
+                    self._doors.stop(STOP_SECONDS), self._milter.stop(STOP_SECONDS)
+                )
                 watch.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watch
@@ -114,6 +120,21 @@ class Daemon:
             await admin.close()
             self._in_force.runtime.close()
         event(log, logging.INFO, "stopped")
+        if self._failed:
+            raise CodomainError("libmilter ended by itself")
+
+    def _end(self, stop: asyncio.Event) -> None:
+        event(log, logging.ERROR, "libmilter ended by itself; this process ends, to begin anew")
+        self._failed = True
+        stop.set()
+
+    async def _open(self) -> None:
+        await self._doors.open()
+        try:
+            await self._milter.open()
+        except BaseException:
+            await self._doors.stop(0.0)
+            raise
 
     def _reload_soon(self) -> None:
         """Start a reload; one that is asked for while another runs comes after it."""

@@ -1,4 +1,7 @@
-"""What the INI can say and this version cannot do: refused, so that nobody relies on it."""
+"""What the INI can say and cannot be done here: refused, so that nobody relies on it.
+
+That is what this version does not have yet, and the milter where pymilter is missing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ def unavailable(config: Config) -> list[str]:
 
 def _faults(config: Config) -> Iterator[str]:
     if config.milter.listen is not None:
-        yield "[milter] listen: the milter is not in this version; leave it empty"
+        from codomain_milter.server import missing
+
+        if fault := missing():
+            yield fault
     if config.cache.shared:
         yield "[cache] shared: sharing is not in this version; leave it empty"
     if config.harvest.limit:

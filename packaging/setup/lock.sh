@@ -15,11 +15,11 @@ trap 'rm -rf "$scratch"' EXIT
 "$(find_python)" -m venv "$scratch/venv"
 "$scratch/venv/bin/python" -m pip --disable-pip-version-check -qq install uv
 cd "$project"
-# Written to a new file, so that no old pin is kept. The extra `milter` is left out: pymilter comes
-# as source only and needs libmilter's headers.
+# Written to a new file, so that no old pin is kept. pymilter comes as source only: venv.sh builds
+# it with the setuptools that is locked here.
 "$scratch/venv/bin/uv" pip compile --quiet --universal --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-  --extra demo --extra uvloop --extra dev \
+  --extra demo --extra milter --extra uvloop --extra dev \
   --output-file "$scratch/dev.txt" pyproject.toml
 if grep -q '://' "$scratch/dev.txt"; then
   echo 'lock: the result names an address; nothing was written' >&2

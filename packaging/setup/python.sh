@@ -13,3 +13,15 @@ find_python() {
   done
   return 1
 }
+
+# Tells whether C extensions can be built for a Python: Debian ships its headers apart.
+has_headers() {
+  "$1" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'
+}
+
+# Prints the Debian package of a Python's headers: python3-dev for python3, python3.13-dev for
+# python3.13.
+headers_of() {
+  printf '%s-dev\n' "${1##*/}"
+}

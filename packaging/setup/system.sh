@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What `make test` and `make demo` need from the system: a Postfix, a slapd, openssl and a C
-# compiler. Missing Debian packages are installed, as root or through sudo. It starts no service,
-# asks no question, removes no package and never replaces another mail transport agent.
-# When all is there it changes nothing and needs no privilege.
+# What `make test` and `make demo` need from the system: a Postfix, a slapd, openssl, a C compiler
+# and what pymilter is built with: the headers of libmilter and of Python. Missing Debian packages
+# are installed, as root or through sudo. It starts no service, asks no question, removes no
+# package and never replaces another mail transport agent. When all is there it changes nothing
+# and needs no privilege.
 #
 # CODOMAIN_SETUP_ROOT: a folder to look into in place of /, for the tests of this script.
 
@@ -12,7 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${CODOMAIN_SETUP_ROOT:-}
 policy="$root/usr/sbin/policy-rc.d"
 marker='# Written by codomain'\''s setup while it installs packages; safe to remove.'
-packages=(postfix slapd openssl gcc libc6-dev)
+packages=(postfix slapd openssl gcc libc6-dev libmilter-dev)
 
 . "$here/python.sh"
 
@@ -40,12 +41,16 @@ is_installed() {
 }
 
 find_missing() {
-  local package
+  local package python
   missing=()
   for package in "${packages[@]}"; do
     is_installed "$package" || missing+=("$package")
   done
-  find_python >/dev/null || missing+=(python3-venv)
+  if ! python=$(find_python); then
+    missing+=(python3-venv python3-dev)
+  elif ! has_headers "$python"; then
+    missing+=("$(headers_of "$python")")
+  fi
 }
 
 # Debian's MTAs conflict with each other: installing Postfix would remove the one that is there.
@@ -125,14 +130,21 @@ install_missing() {
 }
 
 without_debian() {
-  local name wanting=()
+  local name python wanting=()
   PATH="$PATH:$root/usr/sbin:$root/sbin:$root/usr/libexec:$root/usr/lib/openldap"
   for name in postfix slapd slapadd openssl gcc; do
     command -v "$name" >/dev/null 2>&1 || wanting+=("$name")
   done
-  find_python >/dev/null || wanting+=("python3 (3.11 or newer, with venv)")
+  if ! python=$(find_python); then
+    wanting+=("python3 (3.11 or newer, with venv and headers)")
+  elif ! has_headers "$python"; then
+    wanting+=("the headers of $python (Python.h)")
+  fi
+  if [ ! -e "$root/usr/include/libmilter/mfapi.h" ]; then
+    wanting+=("libmilter's headers (libmilter/mfapi.h)")
+  fi
   if [ "${#wanting[@]}" -gt 0 ]; then
-    stop "this is no Debian system: install these commands by your own means, then try again:" \
+    stop "this is no Debian system: install these by your own means, then try again:" \
       "${wanting[@]/#/  }"
   fi
 }
@@ -140,7 +152,7 @@ without_debian() {
 main() {
   if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     without_debian
-    say "all needed commands are there"
+    say "all that is needed is there"
     return 0
   fi
   find_missing

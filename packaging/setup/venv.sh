@@ -29,6 +29,13 @@ project_stamp() {
   cat "$project/pyproject.toml" "$project/resolver/codomain/__init__.py" | sha256sum
 }
 
+# Parts the lock file in two: pymilter with its hashes, and all the rest.
+split_lock() {
+  awk -v wheels="$venv/wheels.txt" -v sources="$venv/sources.txt" '
+    /^[^ ]/ { out = /^pymilter==/ ? sources : wheels }
+    { print >out }' "$lock"
+}
+
 is_current() {
   [ -f "$venv/.$1" ] && [ "$(cat "$venv/.$1")" = "$2" ]
 }
@@ -40,10 +47,14 @@ if ! is_current packages-stamp "$(packages_stamp)" || ! "$venv/bin/python" -c ''
   fi
   say "virtual environment: building .venv with $("$python" -V)"
   "$python" -m venv --clear "$venv"
-  # Wheels alone: a source archive would run its build with packages that nobody locked.
+  # Wheels alone: a source archive would run its build with packages that nobody locked. pymilter
+  # has no wheel, so it is built last, by the setuptools of the lock file.
   # The lock is whole, so nothing is resolved: pip would look for the newest release of a
   # package that another one asks for with an extra, and then refuse it for its hash.
-  pip install --no-deps --require-hashes --only-binary :all: -r "$lock"
+  split_lock
+  pip install --no-deps --require-hashes --only-binary :all: -r "$venv/wheels.txt"
+  pip install --no-deps --require-hashes --no-binary pymilter --no-build-isolation \
+    -r "$venv/sources.txt"
   packages_stamp >"$venv/.packages-stamp"
 fi
 

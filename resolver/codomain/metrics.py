@@ -73,6 +73,7 @@ class Metrics:
         self._connections: dict[str, Tally] = {}
         self._shadow: dict[tuple[str, str], Tally] = {}
         self._lookups = {kind: Tally() for kind in ("hit", "miss", "stale", "negative_hit")}
+        self._lookups_aside = {kind: Tally() for kind in self._lookups}
         self.cache_sizes: Callable[[], Mapping[str, int]] = dict
         registry = self.registry
         self._protocol_errors = Counter(
@@ -135,6 +136,10 @@ class Metrics:
         """Return the count of cache look-ups: hit, miss, stale or negative_hit."""
         return self._lookups[result]
 
+    def lookups_aside(self, result: str) -> Tally:
+        """Return the same count for whoever looks up on other threads than the loop's."""
+        return self._lookups_aside[result]
+
     def shadow(self, reason: str, domain: str) -> Tally:
         """Return the count of refusals that shadow mode did not carry out."""
         return self._shadow.setdefault((reason, domain), Tally())
@@ -175,7 +180,7 @@ class Metrics:
             "codomain_cache_lookups", "Look-ups in the cache of entries", labels=("result",)
         )
         for result, tally in self._lookups.items():
-            lookups.add_metric((result,), tally.count)
+            lookups.add_metric((result,), tally.count + self._lookups_aside[result].count)
         yield lookups
         entries = GaugeMetricFamily(
             "codomain_cache_entries", "Entries that the caches hold", labels=("kind",)

@@ -9,6 +9,7 @@ into "unknown".
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from codomain.errors import DirectoryError
 from codomain.finding import Need, Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from codomain.cache import Cache, Key
     from codomain.directory.base import Directory, Recipient
@@ -36,6 +37,15 @@ FOREVER = float("inf")
 REFRESHING = 1.0
 """Seconds for which a verdict is kept whose entry is just being asked for again."""
 
+LOOKUPS: Mapping[State | None, str] = {
+    State.FRESH: "hit",
+    State.STALE: "stale",
+    State.ABSENT: "negative_hit",
+    State.FAILED: "miss",
+    None: "miss",
+}
+"""What a look-up counts as, by what the cache knew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -51,10 +61,19 @@ class Answer:
 class View:
     """What one decision sees: the request's own findings, files, and the cache."""
 
-    __slots__ = ("_resolver", "expires", "found", "now")
+    __slots__ = ("_count", "_refresh", "_resolver", "expires", "found", "now")
 
-    def __init__(self, resolver: Resolver, now: float) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        now: float,
+        count: Callable[[State | None], object] | None = None,
+        refresh: Callable[[Key], object] | None = None,
+    ) -> None:
+        """Take other means to count and to refresh where this is not the loop's thread."""
         self._resolver = resolver
+        self._count = count or resolver.count
+        self._refresh = refresh or resolver.refresh
         self.now = now
         self.expires = FOREVER
         self.found: dict[Key, tuple[Recipient, ...] | Outage] = {}
@@ -80,8 +99,8 @@ class View:
             # Known a moment ago, and the directory is down: it does not wait for the proof.
             known = resolver.cache.stale(key, self.now)
             if known is not None:
-                resolver.refresh(key)
-        resolver.count(known.state if known else None)
+                self._refresh(key)
+        self._count(known.state if known else None)
         if known is None:
             return None
         if known.state is State.FAILED:
@@ -89,7 +108,7 @@ class View:
             return Outage(known.detail)
         expires = known.refresh
         if known.state is State.FRESH and self.now >= expires:
-            resolver.refresh(key)
+            self._refresh(key)
             expires = min(known.until, self.now + REFRESHING)
         elif known.state is State.ABSENT:
             expires = known.until
@@ -112,14 +131,9 @@ class Resolver:
         self.directories = directories
         self.cache = cache
         self.flights = flights
-        self._hit = metrics.lookups("hit")
-        self._counts = {
-            State.FRESH: self._hit,
-            State.STALE: metrics.lookups("stale"),
-            State.ABSENT: metrics.lookups("negative_hit"),
-            State.FAILED: metrics.lookups("miss"),
-            None: metrics.lookups("miss"),
-        }
+        self._counts = {state: metrics.lookups(name) for state, name in LOOKUPS.items()}
+        self._aside = {state: metrics.lookups_aside(name) for state, name in LOOKUPS.items()}
+        self._aside_lock = threading.Lock()
 
     def count(self, state: State | None) -> None:
         """Count one look-up by what came of it."""
@@ -134,6 +148,33 @@ class Resolver:
         view = View(self, time.monotonic())
         verdict = decide(self.rules, question, view)
         return None if isinstance(verdict, Need) else Answer(verdict, view.expires)
+
+    def peek_aside(
+        self, question: Question, later: Callable[[Callable[[], object]], object]
+    ) -> Answer | None:
+        """Decide from memory on any thread; None where something must be asked.
+
+        Decisions, rules and the cache's lock allow it; flights and counts belong to the
+        loop's thread.  So counts go to tallies of their own, under a lock, and what has to
+        be asked for again is handed to ``later`` (the loop's ``call_soon_threadsafe``).
+        """
+        states: list[State | None] = []
+        keys: list[Key] = []
+        view = View(self, time.monotonic(), states.append, keys.append)
+        verdict = decide(self.rules, question, view)
+        if isinstance(verdict, Need):
+            return None
+        if states:
+            with self._aside_lock:
+                for state in states:
+                    self._aside[state].count += 1
+        if keys:
+            later(lambda: self._refresh_all(keys))
+        return Answer(verdict, view.expires)
+
+    def _refresh_all(self, keys: list[Key]) -> None:
+        for key in keys:
+            self.refresh(key)
 
     async def resolve(
         self, question: Question, deadline: float, trace: Trace | None = None

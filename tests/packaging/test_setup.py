@@ -23,8 +23,8 @@ TOOLS = (
     *("awk", "bash", "cat", "chmod", "cp", "cut", "dirname", "env", "flock", "grep", "mkdir"),
     *("rm", "sh", "sha256sum"),
 )
-ALL_PACKAGES = ("postfix", "slapd", "openssl", "gcc", "libc6-dev")
-PACKAGES_BUT_SERVERS = ("openssl", "gcc", "libc6-dev")
+ALL_PACKAGES = ("postfix", "slapd", "openssl", "gcc", "libc6-dev", "libmilter-dev")
+PACKAGES_BUT_SERVERS = ("openssl", "gcc", "libc6-dev", "libmilter-dev")
 DENYING = "#!/bin/sh\nexit 101\n"
 PERMITTING = "#!/bin/sh\nexit 0\n"
 BOUND = 30  # seconds for one run of a script: no fake takes longer than a moment
@@ -61,6 +61,7 @@ note sudo "$@"
 """
 PYTHON = """\
 case "$*" in
+*Python.h*) [ ! -e "$STATE/no-headers" ]; exit ;;
 -c*) [ ! -e "$STATE/no-python" ]; exit ;;
 -V) echo "Python 3.11.2"; exit ;;
 "-m venv"*)
@@ -332,9 +333,23 @@ def test_python_without_venv_brings_the_package(machine: Machine) -> None:
     """Debian's Python can make no virtual environment without python3-venv: it is installed."""
     machine.flag("no-python")
     done = machine.run()
-    assert [call.split()[-1] for call in machine.calls_with("apt-get -y")] == ["python3-venv"]
+    (call,) = machine.calls_with("apt-get -y")
+    assert call.split()[-2:] == ["python3-venv", "python3-dev"]
     assert done.returncode == 1
     assert "still missing after the installation: python3-venv" in done.stderr
+
+
+def test_python_without_headers_brings_the_package(machine: Machine) -> None:
+    """What pymilter is built with: Debian ships the headers of its Python apart."""
+    machine.flag("no-headers")
+    machine.run()
+    assert [call.split()[-1] for call in machine.calls_with("apt-get -y")] == ["python3-dev"]
+
+
+def test_a_python_of_its_own_brings_no_headers(machine: Machine) -> None:
+    """A Python that was built on the machine has its headers: Debian's are not installed."""
+    assert machine.run().returncode == 0
+    assert machine.calls == []
 
 
 def test_other_systems_are_told_the_commands(machine: Machine) -> None:
@@ -345,8 +360,9 @@ def test_other_systems_are_told_the_commands(machine: Machine) -> None:
     done = machine.run()
     assert done.returncode == 1
     assert done.stderr == (
-        "setup: this is no Debian system: install these commands by your own means,"
-        " then try again:\nsetup:   slapd\nsetup:   slapadd\n"
+        "setup: this is no Debian system: install these by your own means, then try again:\n"
+        "setup:   slapd\nsetup:   slapadd\n"
+        "setup:   libmilter's headers (libmilter/mfapi.h)\n"
     )
 
 
@@ -355,6 +371,9 @@ def test_other_systems_with_all_commands_are_left_alone(machine: Machine) -> Non
     (machine.bin / "dpkg-query").unlink()
     for name in ("postfix", "slapd", "slapadd", "openssl", "gcc"):
         machine.command(name, "")
+    header = machine.root / "usr/include/libmilter/mfapi.h"
+    header.parent.mkdir(parents=True)
+    header.touch()
     assert machine.run().returncode == 0
     assert machine.calls == []
 
@@ -378,7 +397,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def build(machine: Machine, tree: Path) -> Callable[[], list[str]]:
-    """Give a function that runs venv.sh and returns what it called: venv, lock or project."""
+    """Give a function that runs venv.sh and returns what it called, in one word each."""
 
     def run() -> list[str]:
         before = len(machine.calls)
@@ -394,13 +413,17 @@ def _kind(call: str) -> str:
     if "--require-hashes" in call:
         # Without --no-deps pip resolves, and wants what came out after the lock was made.
         assert "--no-deps" in call
+        if "--no-binary pymilter" in call:
+            assert "--no-build-isolation" in call
+            return "source"
+        assert "--only-binary :all:" in call
         return "lock"
     return "project" if "--no-build-isolation --editable" in call else call
 
 
 def test_environment_is_built_once(build: Callable[[], list[str]]) -> None:
-    """From nothing: environment, lock file, project; a second run calls nothing."""
-    assert build() == ["venv", "lock", "project"]
+    """From nothing: environment, wheels, pymilter, project; a second run calls nothing."""
+    assert build() == ["venv", "lock", "source", "project"]
     assert build() == []
 
 
@@ -409,7 +432,7 @@ def test_changed_lock_builds_afresh(build: Callable[[], list[str]], tree: Path) 
     build()
     with (tree / "packaging/requirements/dev.txt").open("a") as lock:
         lock.write("# changed\n")
-    assert build() == ["venv", "lock", "project"]
+    assert build() == ["venv", "lock", "source", "project"]
 
 
 def test_changed_project_is_installed_alone(build: Callable[[], list[str]], tree: Path) -> None:
@@ -427,7 +450,7 @@ def test_failed_installation_is_tried_again(
     machine.flag("pip-fails")
     assert build() == ["venv", "lock"]
     (machine.state / "pip-fails").unlink()
-    assert build() == ["venv", "lock", "project"]
+    assert build() == ["venv", "lock", "source", "project"]
 
 
 def test_moved_tree_builds_afresh(machine: Machine, tree: Path, tmp_path: Path) -> None:
@@ -436,7 +459,7 @@ def test_moved_tree_builds_afresh(machine: Machine, tree: Path, tmp_path: Path) 
     before = len(machine.calls)
     shutil.copytree(tree, tmp_path / "copy")
     machine.run(tmp_path / "copy/packaging/setup/venv.sh")
-    assert [_kind(call) for call in machine.calls[before:]] == ["venv", "lock", "project"]
+    assert [_kind(call) for call in machine.calls[before:]] == ["venv", "lock", "source", "project"]
 
 
 def test_missing_python_is_told(machine: Machine, tree: Path) -> None:

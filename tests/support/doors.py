@@ -119,6 +119,11 @@ class FakeResolver:
             raise self.fault
         return self._answer(question) if self.remembers else None
 
+    def peek_aside(self, question: Question, later: object) -> Answer | None:
+        """Do the same on another thread."""
+        del later
+        return self.peek(question)
+
     async def resolve(self, question: Question, deadline: float) -> Answer:
         """Answer when the gate is open, or defer at the deadline."""
         self.asked.append(question.recipient.key)
@@ -159,7 +164,12 @@ class FakeRuntime:
     def __post_init__(self) -> None:
         """Hang up what the doors look for."""
         self.trust = SimpleNamespace(standing=self._standing)
-        self.config = SimpleNamespace(policyd=self.policyd, cache=SimpleNamespace(size=100_000))
+        self.cache = SimpleNamespace(epoch=0)
+        self.config = SimpleNamespace(
+            policyd=self.policyd,
+            cache=SimpleNamespace(size=100_000),
+            milter=SimpleNamespace(deadline=4.0, max_hops=50),
+        )
 
     def _standing(self, question: Question) -> Standing:
         return self.standing(question)
