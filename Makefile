@@ -12,6 +12,7 @@ help: ## Show this list
 setup: ## Install what is missing: system packages (root or sudo) and .venv
 	@packaging/setup/system.sh
 	@packaging/setup/venv.sh
+	@packaging/setup/sendmail.sh
 
 test: lint ## Check the style, then run all tests; PYTEST_ARGS="-k loop" for some of them
 	@echo '== pytest'

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "codomain_cli.check",
     "explain": "codomain_cli.explain",
     "postfix": "codomain_cli.postfix",
+    "sendmail": "codomain_cli.sendmail",
     "demo": "codomain_cli.demo",
 }
 """The modules of the sub-commands; each is imported when it is asked for."""

@@ -4,6 +4,8 @@ In flows the :class:`codomain.config.Config` and what is known of the Postfix; o
 parameters in the order of postconf(5), each with its reason for the postmaster.  There are
 three shapes: with maps (the rule), with ``redirect = filter`` (sites without maps), and
 with the check alone (shadow mode: nothing is routed, so the site's own routing stays).
+Where the milter judges in place of the policy server, the first is ``milter`` and the last
+``judge``.
 """
 
 from __future__ import annotations
@@ -42,7 +44,12 @@ CHECK = "codomain_check"
 PERMITS = "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"
 """smtpd_relay_restrictions as it is by default, but for the temporary reply."""
 
-Shape = Literal["maps", "filter", "check"]
+TRUSTING = {"relay_recipient_maps", "virtual_mailbox_maps", "virtual_alias_maps"}
+"""Maps by which smtpd would refuse, and cleanup rewrite, what is for the milter to do."""
+
+Shape = Literal["maps", "filter", "check", "milter", "judge"]
+ROUTING = ("maps", "milter")
+"""The shapes that route by maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +66,24 @@ class Setting:
     """What it is for; empty: the same as the one before it."""
 
 
-def shape(config: Config) -> Shape:
-    """Tell how mail is led elsewhere."""
+def shape(config: Config, *, milter: bool = False) -> Shape:
+    """Tell how mail is led elsewhere; ``milter``: it is the milter that judges.
+
+    Raises:
+        ConfigError: the milter cannot do what ``redirect = filter`` asks for.
+
+    """
+    if milter:
+        if config.policyd.redirect == "filter":
+            raise ConfigError(["[policyd] redirect: filter is for the policy server alone"])
+        return "milter" if config.policyd.socketmap_listen else "judge"
     if config.policyd.redirect == "filter":
         return "filter"
     return "maps" if config.policyd.socketmap_listen else "check"
 
 
 def settings(
-    config: Config, *, queue_directory: str = QUEUE, mailboxes: str = LMTP
+    config: Config, *, queue_directory: str = QUEUE, mailboxes: str = LMTP, milter: bool = False
 ) -> list[Setting]:
     """Return the parameters of main.cf for a configuration.
 
@@ -75,12 +91,17 @@ def settings(
         config: what codomain serves.
         queue_directory: Postfix's, to which the paths of sockets are relative in a chroot.
         mailboxes: virtual_transport, where this host delivers mailboxes itself.
+        milter: the milter judges and rewrites, and not the policy server.
 
     Raises:
         ConfigError: codomain listens nowhere where Postfix could ask.
 
     """
-    kind = shape(config)
+    kind = shape(config, milter=milter)
+    if milter:
+        judged = [*_milter(config, queue_directory), *_restrictions(kind)]
+        routed = _maps(config, queue_directory, mailboxes) if kind == "milter" else ()
+        return [*map(_trusting, routed), *judged]
     found = [*_check(config, queue_directory), *_restrictions(kind)]
     if kind == "maps":
         found = [*_maps(config, queue_directory, mailboxes), *found]
@@ -124,7 +145,7 @@ def _maps(config: Config, queue_directory: str, mailboxes: str) -> Iterator[Sett
         " domains out of mydestination and of your own lists.",
     )
     yield _map("relay_recipient_maps", "recipient")
-    if any(_is_here(domain) for domain in config.domains):
+    if any(is_here(domain) for domain in config.domains):
         yield _map(
             "virtual_mailbox_domains",
             "mailbox-domain",
@@ -154,9 +175,40 @@ def _map(name: str, of: str, why: str = "") -> Setting:
     return Setting(name, f"${{codomain_map}}:{of}", why)
 
 
+def _trusting(setting: Setting) -> Setting:
+    """Leave to the milter what it alone decides."""
+    if setting.name not in TRUSTING:
+        return setting
+    return Setting(setting.name, "", "Empty: the milter says who exists, and rewrites.")
+
+
+def _milter(config: Config, queue_directory: str) -> Iterator[Setting]:
+    if config.milter.listen is None:
+        raise ConfigError(["[milter] listen: it is empty, and Postfix could ask nobody"])
+    timeout = max(LEAST_TIMEOUT, math.ceil(2 * config.milter.deadline))
+    yield Setting(
+        "smtpd_milters",
+        reach((config.milter.listen,), queue_directory),
+        "The milter judges each recipient, and turns contacts into their targets. Your own"
+        " milters may stand beside it. A smtpd that takes mail back from a content filter"
+        " gets -o smtpd_milters= in master.cf.",
+    )
+    yield Setting(
+        "milter_default_action",
+        "tempfail",
+        "While codomain does not run, clients are told to come again.",
+    )
+    yield Setting("milter_protocol", "6", "With DSN parameters and changed recipients.")
+    yield Setting(
+        "milter_command_timeout",
+        f"{timeout}s",
+        "Postfix waits for at least twice [milter] deadline.",
+    )
+
+
 def _lists(config: Config, mailboxes: str) -> Iterator[Setting]:
-    here = [domain.name for domain in config.domains if _is_here(domain)]
-    away = [domain.name for domain in config.domains if not _is_here(domain)]
+    here = [domain.name for domain in config.domains if is_here(domain)]
+    away = [domain.name for domain in config.domains if not is_here(domain)]
     yield Setting(
         "relay_domains",
         ", ".join(away),
@@ -187,7 +239,7 @@ def _routes(config: Config) -> Iterator[tuple[str, str]]:
         ways = connectors.covering(domain.name)
         if domain.deliver_to:
             ways = [connectors.by_name[domain.deliver_to]]
-        if ways and not _is_here(domain):
+        if ways and not is_here(domain):
             found[domain.name] = ways[0].next_hop
             if domain.subdomains:
                 found[f".{domain.name}"] = ways[0].next_hop
@@ -234,6 +286,13 @@ def _restrictions(kind: Shape) -> Iterator[Setting]:
             "Your own restrictions stand before it: what FILTER and REDIRECT set outlives the"
             " refusal of a recipient by a later one. No permit may stand before it.",
         )
+    elif kind in {"milter", "judge"}:
+        yield Setting(
+            "smtpd_relay_restrictions",
+            PERMITS,
+            "Who may relay is Postfix's to say, and the milter narrows it. What is refused here"
+            " the milter never sees.",
+        )
     else:
         yield Setting(
             "smtpd_relay_restrictions",
@@ -265,7 +324,8 @@ def _errors() -> Iterator[Setting]:
     yield Setting("smtpd_hard_error_limit", str(ERRORS))
 
 
-def _is_here(domain: DomainSection) -> bool:
+def is_here(domain: DomainSection) -> bool:
+    """Tell whether the mailboxes of a domain are on this host."""
     return domain.type != "relay" and not domain.deliver_to
 
 

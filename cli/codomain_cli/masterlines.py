@@ -13,13 +13,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codomain_cli.mainlines import CHECK, Shape
+from codomain_cli.mainlines import CHECK, ROUTING, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 REWRITE = "codomain-rewrite"
 """The trivial-rewrite of smtpd."""
+
+CLEANUP = "codomain-cleanup"
+"""The cleanup of what passes no milter."""
+
+LOCAL = frozenset({"pickup", "qmqpd"})
+"""Programs that take mail otherwise than by SMTP (postfix(1))."""
 
 SUBMISSION = frozenset({"submission", "submissions", "smtps", "587", "465"})
 """Services for a site's own users (RFC 6409, RFC 8314), by name, port or syslog_name."""
@@ -95,6 +101,7 @@ def services(present: Iterable[Service], shape: Shape) -> list[Service]:
     there = list(present)
     return [
         *_rewrite(there, shape),
+        *_local(there, shape),
         *(
             changed
             for service in there
@@ -115,7 +122,7 @@ def is_submission(service: Service) -> bool:
 
 
 def _rewrite(there: list[Service], shape: Shape) -> Iterator[Service]:
-    if shape != "maps":
+    if shape not in ROUTING:
         return
     chroot = next((s.chroot for s in there if s.key == "rewrite/unix"), "y")
     wanted = Service(
@@ -125,11 +132,31 @@ def _rewrite(there: list[Service], shape: Shape) -> Iterator[Service]:
         yield wanted
 
 
+def _local(there: list[Service], shape: Shape) -> Iterator[Service]:
+    """Give what local programs submit, which passes no milter, a cleanup that rewrites."""
+    if shape != "milter":
+        return
+    chroot = next((s.chroot for s in there if s.key == "cleanup/unix"), "y")
+    wanted = Service(
+        CLEANUP,
+        "unix",
+        ("n", "-", chroot, "-", "0"),
+        "cleanup",
+        ("-o virtual_alias_maps=${codomain_map}:alias",),
+    )
+    if wanted not in there:
+        yield wanted
+    for service in there:
+        if service.command in LOCAL and service.option("cleanup_service_name") != CLEANUP:
+            yield service.with_option("cleanup_service_name", CLEANUP)
+
+
 def _smtpd(service: Service, shape: Shape) -> Service:
-    if shape == "maps" and service.option("rewrite_service_name") != REWRITE:
+    if shape in ROUTING and service.option("rewrite_service_name") != REWRITE:
         service = service.with_option("rewrite_service_name", REWRITE)
-    if not is_submission(service):
-        # Others with restrictions of their own take mail back from a content filter.
+    if shape in {"milter", "judge"} or not is_submission(service):
+        # The milter is asked in all of them. Others with restrictions of their own take mail
+        # back from a content filter.
         return service
     name = "smtpd_recipient_restrictions" if shape == "filter" else "smtpd_relay_restrictions"
     value = service.option(name)

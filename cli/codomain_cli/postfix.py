@@ -19,7 +19,7 @@ import click
 from codomain.errors import CodomainError
 from codomain_cli.loading import config_option, load
 from codomain_cli.maincf import SBIN, SECONDS
-from codomain_cli.mainlines import LMTP, QUEUE, Setting, settings, shape
+from codomain_cli.mainlines import LMTP, QUEUE, ROUTING, Setting, settings, shape
 from codomain_cli.masterlines import REWRITE, Service, is_submission, parse, services
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 WIDTH = 78
 """Columns of a comment."""
 
-STOCK = (Service("smtp", "inet", ("n", "-", "y", "-", "-"), "smtpd"),)
+STOCK = (
+    Service("smtp", "inet", ("n", "-", "y", "-", "-"), "smtpd"),
+    Service("pickup", "unix", ("n", "-", "y", "60", "1"), "pickup"),
+)
 """The services of a Postfix that cannot be read: Debian's, as it is installed."""
 
 _UNRECORDED = frozenset({"smtp", "virtual"})
@@ -59,21 +62,22 @@ class Host:
 @config_option
 @click.option("--main-cf", "part", flag_value="main", help="Print the lines of main.cf only.")
 @click.option("--master-cf", "part", flag_value="master", help="Print those of master.cf only.")
+@click.option("--milter", is_flag=True, help="The milter judges, and not the policy server.")
 @click.option("--apply", is_flag=True, help="Write them into main.cf and master.cf (postconf -e).")
-def postfix(files: Sequence[Path], part: str | None, *, apply: bool) -> None:
+def postfix(files: Sequence[Path], part: str | None, *, milter: bool, apply: bool) -> None:
     """Print the lines of main.cf and master.cf for this configuration."""
     config = load(files)
     where = config.codomain.postfix
     host = read(where)
     if apply:
-        write(where, config, host)
+        write(where, config, host, milter=milter)
         return
     if part != "master":
-        click.echo(main_text(config, host), nl=False)
+        click.echo(main_text(config, host, milter=milter), nl=False)
     if part is None:
         click.echo()
     if part != "main":
-        click.echo(master_text(config, host), nl=False)
+        click.echo(master_text(config, host, milter=milter), nl=False)
 
 
 def read(where: str) -> Host:
@@ -94,17 +98,17 @@ def read(where: str) -> Host:
     )
 
 
-def main_text(config: Config, host: Host) -> str:
+def main_text(config: Config, host: Host, *, milter: bool = False) -> str:
     """Return the lines of main.cf, each with its reason above it."""
     lines = [
         *_comment(
             "main.cf, for codomain. Put these lines at its end and remove earlier ones of the"
-            " same names, or run codomain postfix --apply, which has postconf do it. Then check"
-            " by postconf -n, start codomain, and run postfix reload."
+            f" same names, or run codomain postfix {'--milter ' * milter}--apply, which has"
+            " postconf do it. Then check by postconf -n, start codomain, and run postfix reload."
         ),
         *_folder(config, host),
     ]
-    for setting in settings(config, queue_directory=host.queue_directory, mailboxes=host.mailboxes):
+    for setting in _wanted(config, host, milter=milter):
         if setting.why:
             lines += ["", *_comment(setting.why)]
         lines += _now(setting, host)
@@ -112,14 +116,14 @@ def main_text(config: Config, host: Host) -> str:
     return "\n".join([*lines, "", *_hints(config), ""])
 
 
-def master_text(config: Config, host: Host) -> str:
+def master_text(config: Config, host: Host, *, milter: bool = False) -> str:
     """Return the entries of master.cf that are new or changed."""
-    kind = shape(config)
+    kind = shape(config, milter=milter)
     lines = _comment(
         "master.cf, for codomain. Each entry takes the place of the one of its name and type,"
         " if there is one."
     )
-    if kind == "maps":
+    if kind in ROUTING:
         lines += _comment(
             "smtpd remembers addresses that could not be resolved for as long as it lives. It"
             f" resolves by {REWRITE}, which asks no transport map, so that it answers 451 while"
@@ -127,33 +131,49 @@ def master_text(config: Config, host: Host) -> str:
             " reload after codomain itself was down, and after a domain was added: smtpd"
             " remembers of a domain, too, whether it is ours."
         )
+    if kind == "milter":
+        lines += _comment(
+            "What local programs submit passes no milter: a cleanup of its own turns contacts"
+            " into their targets."
+        )
     for service in services(host.services, kind):
         lines += ["", *service.lines()]
     if not any(is_submission(service) for service in host.services):
-        lines += ["", *_submission(kind)]
+        lines += ["", *_submission(kind)] if kind != "judge" else []
     return "\n".join([*lines, ""])
 
 
-def write(where: str, config: Config, host: Host) -> None:
+def write(where: str, config: Config, host: Host, *, milter: bool = False) -> None:
     """Write the lines into main.cf and master.cf by postconf, and say what they replace.
 
     Raises:
         CodomainError: postconf cannot do it; what it did before stays.
 
     """
-    wanted = settings(config, queue_directory=host.queue_directory, mailboxes=host.mailboxes)
+    wanted = _wanted(config, host, milter=milter)
     for setting in wanted:
         for line in _now(setting, host):
             click.echo(line.removeprefix("# "))
     _change(where, "-e", *(f"{setting.name}={setting.value}" for setting in wanted))
-    for service in services(host.services, shape(config)):
+    for service in services(host.services, shape(config, milter=milter)):
         _change(where, "-Me", f"{service.key}={service.line()}")
     click.echo("written; now start codomain and run postfix reload")
 
 
+def _wanted(config: Config, host: Host, *, milter: bool) -> list[Setting]:
+    return settings(
+        config,
+        queue_directory=host.queue_directory,
+        mailboxes=host.mailboxes,
+        milter=milter,
+    )
+
+
 def _folder(config: Config, host: Host) -> Iterator[str]:
     policyd = config.policyd
-    paths = [e.path for e in (*policyd.listen, *policyd.socketmap_listen) if e.kind == "unix"]
+    milter = (config.milter.listen,) if config.milter.listen else ()
+    listeners = (*policyd.listen, *policyd.socketmap_listen, *milter)
+    paths = [listener.path for listener in listeners if listener.kind == "unix"]
     for folder in dict.fromkeys(os.path.dirname(path) for path in paths):  # noqa: PTH120
         inside = folder.startswith(f"{host.queue_directory}/")
         yield from _comment(
@@ -184,8 +204,10 @@ def _hints(config: Config) -> Iterator[str]:
 
 def _submission(kind: str) -> list[str]:
     lines = ["# Where your own users submit mail (submission, submissions), add to the entry:"]
-    if kind == "maps":
+    if kind in ROUTING:
         lines.append(f"#  -o rewrite_service_name={REWRITE}")
+    if kind == "milter":
+        return lines
     value = "codomain_check,permit_sasl_authenticated,reject"
     name = "smtpd_recipient_restrictions" if kind == "filter" else "smtpd_relay_restrictions"
     return [*lines, f"#  -o {name}={value}"]

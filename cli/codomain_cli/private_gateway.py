@@ -38,17 +38,25 @@ socketmap_listen = unix:{queue}/codomain/map
 listen = inet:127.0.0.1:{http}
 """
 
+_MILTER = """
+[milter]
+listen = unix:{queue}/codomain/milter
+"""
+
 
 class PrivateGateway:
     """Codomain and a Postfix that asks it."""
 
-    def __init__(self, folder: Path, inis: Sequence[str], main: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, inis: Sequence[str], main: Mapping[str, str], *, milter: bool = False
+    ) -> None:
         """Make the files of both; ``inis`` may override what is set here.
 
         Args:
             folder: an empty folder, into which every user may go.
             inis: the site's configuration; later ones add and override.
             main: parameters of main.cf beside those that codomain wants.
+            milter: the milter judges, and not the policy server.
 
         Raises:
             CodomainError: the INI cannot be used, Postfix is missing, or we are not root.
@@ -60,7 +68,7 @@ class PrivateGateway:
         self.ini = folder / "codomain.ini"
         (folder / "conf.d").mkdir()
         self.ini.write_text(
-            _BASE.format(
+            (_BASE + _MILTER * milter).format(
                 postfix=self.postfix.config,
                 folder=folder,
                 queue=self.postfix.queue,
@@ -71,7 +79,10 @@ class PrivateGateway:
         self.daemon = Background(self.ini, folder)
         config = self.load()
         host = lines.read(config.codomain.postfix)
-        self.postfix.add(lines.main_text(config, host), lines.master_text(config, host))
+        self.postfix.add(
+            lines.main_text(config, host, milter=milter),
+            lines.master_text(config, host, milter=milter),
+        )
         self._running = ExitStack()
 
     def configure(self, *inis: str) -> None:

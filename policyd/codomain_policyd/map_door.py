@@ -57,7 +57,7 @@ class MapDoor(Door[MapRequest]):
             return reply
         name = request.name.decode("ascii", "replace")
         if name in DOMAIN_MAPS:
-            return self._domain(request, runtime, DOMAIN_MAPS[name])
+            return self._domain(request, runtime, *DOMAIN_MAPS[name])
         if name in MAPS:
             address = parse_recipient(request.key)
         elif request.name == MAILERTABLE:
@@ -95,10 +95,11 @@ class MapDoor(Door[MapRequest]):
             self._keep(asked, request.frame, answer, (reply, tally))
         return reply
 
-    def _domain(self, request: MapRequest, runtime: Runtime, wanted: str) -> bytes:
+    def _domain(self, request: MapRequest, runtime: Runtime, wanted: str, value: str) -> bytes:
+        """Answer with a value for a domain of ours of the kind that is wanted."""
         domain = fold_domain(request.key.decode("utf-8", "surrogateescape"))
         kind = runtime.domain_kind(domain) if domain else None
-        answer = found(kind) if kind is not None and kind == wanted else NOTFOUND
+        answer = found(value) if kind == wanted else NOTFOUND
         return self._plain(request, answer, runtime.label(domain))
 
     def _plain(self, request: MapRequest, text: bytes, label: str) -> bytes:

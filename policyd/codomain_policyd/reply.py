@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from codomain.address import parse_mailbox
 from codomain.verdict import Defer, Deliver, Pass, Redirect, Refuse, Relay
+from codomain_policyd.mailer import way_to
 from codomain_policyd.socketmap import NOTFOUND
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ ACCEPTED = b"OK accepted"
 """relay_recipient_maps wants a value, and reads none."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_SENDMAIL_HOP = re.compile(r"(\[[^\]]+\])(?::25)?")
-_SENDMAIL_MAILERS = {"smtp": "esmtp", "relay": "relay"}
 
 
 def policy_action(verdict: Verdict, replies: Replies, *, by_filter: bool) -> bytes:
@@ -95,14 +94,12 @@ def found(value: str) -> bytes:
 def sendmail_hop(connector: Connector) -> bytes:
     """Return a connector as Sendmail's mailertable writes it: ``esmtp:[a]:[b]``.
 
-    A port cannot be written there; TEMP, so that the mail waits, where one is needed.
+    TEMP, so that the mail waits, where Sendmail has no way to it.
     """
-    transport, _, hops = connector.next_hop.partition(":")
-    mailer = _SENDMAIL_MAILERS.get(transport)
-    hosts = [_SENDMAIL_HOP.fullmatch(hop.strip()) for hop in hops.split(",")]
-    if mailer is None or None in hosts:
+    way = way_to(connector)
+    if way is None:
         return b"TEMP connector " + connector.name.encode() + b" has no form in a mailertable"
-    return found(f"{mailer}:{':'.join(match[1] for match in hosts if match)}")
+    return found(way.value)
 
 
 def _redirect(target: str) -> bytes:
@@ -159,10 +156,15 @@ def _access(verdict: Verdict, replies: Replies, _ours: bool) -> bytes:  # noqa: 
     return NOTFOUND
 
 
-def _route(verdict: Verdict, _replies: Replies, _ours: bool) -> bytes:  # noqa: FBT001
-    if isinstance(verdict, Refuse | Defer) or verdict.connector is None:
-        return NOTFOUND
-    return sendmail_hop(verdict.connector)
+def _route(verdict: Verdict, replies: Replies, ours: bool) -> bytes:  # noqa: FBT001
+    match verdict:
+        case Refuse(reason=reason) if ours:
+            # For what has passed no milter; Sendmail's rules make the reply, from the code alone.
+            return found(f"error:{replies[reason].enhanced}")
+        case Refuse() | Defer():
+            return NOTFOUND
+        case _:
+            return NOTFOUND if verdict.connector is None else sendmail_hop(verdict.connector)
 
 
 MAPS: Mapping[str, Callable[[Verdict, Replies, bool], bytes]] = {
@@ -174,5 +176,16 @@ MAPS: Mapping[str, Callable[[Verdict, Replies, bool], bytes]] = {
 }
 """The maps that are asked for a recipient."""
 
-DOMAIN_MAPS: Mapping[str, str] = {"domain": "relay", "mailbox-domain": "mailbox"}
-"""The maps that are asked for a domain, and the kind of domain that each holds."""
+RELAYED = "localhost."
+"""What Sendmail's rules look for in ``mxserved``: a name of the host itself (class w)."""
+
+DOMAIN_MAPS: Mapping[str, tuple[str, str]] = {
+    "domain": ("relay", "relay"),
+    "mailbox-domain": ("mailbox", "mailbox"),
+    "mxserved": ("relay", RELAYED),
+}
+"""The maps that are asked for a domain: the kind of domain that each holds, and its value.
+
+``mxserved`` is Sendmail's, by a name that its rulesets give: what it may relay to.  Unlike
+the access map it is asked for the domain itself and never for those above it.
+"""

@@ -165,19 +165,19 @@ def wait_until(true: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def lab(*inis: str, base: str = INI) -> Iterator[Lab]:
-    """Run a gateway on :data:`INI` and what is put after it."""
+def lab(*inis: str, base: str = INI, milter: bool = False) -> Iterator[Lab]:
+    """Run a gateway on :data:`INI` and what is put after it; ``milter``: which judges then."""
     folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
     try:
         folder.chmod(0o755)  # smtpd runs as another user, and pytest's folders are root's alone
-        with Sinks() as sinks, _lab(folder, inis, base, sinks) as running:
+        with Sinks() as sinks, _lab(folder, [base, *inis], sinks, milter=milter) as running:
             yield running
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _lab(folder: Path, inis: Sequence[str], base: str, sinks: Sinks) -> Iterator[Lab]:
+def _lab(folder: Path, inis: Sequence[str], sinks: Sinks, *, milter: bool) -> Iterator[Lab]:
     returned: list[str] = []
     labs: list[Lab] = []
 
@@ -189,13 +189,14 @@ def _lab(folder: Path, inis: Sequence[str], base: str, sinks: Sinks) -> Iterator
     ports["unix"] = sinks.smtp("unix", then=give_back)
     gateway = PrivateGateway(
         folder,
-        [base.format(**ports), *inis],
+        [inis[0].format(**ports), *inis[1:]],
         {
             "mynetworks": "127.0.0.0/8, 10.0.0.0/8",
             "default_transport": f"smtp:[127.0.0.1]:{ports['internet']}",
             "myorigin": "corp.local",
             "virtual_transport": "lmtp:unix:private/here-sink",
         },
+        milter=milter,
     )
     with gateway:
         for name in ("lmtp", "here"):

@@ -38,7 +38,7 @@ def house(more: str = "") -> Config:
 
 def lines(config: Config, **options: str) -> dict[str, str]:
     """Return the parameters by name; none stands twice."""
-    found = settings(config, **options)
+    found = settings(config, **options)  # type: ignore[arg-type]
     by_name = {setting.name: setting.value for setting in found}
     assert len(by_name) == len(found)
     return by_name
@@ -222,3 +222,56 @@ def test_each_group_of_lines_says_why() -> None:
         found = settings(config)
         assert found[0].why
         assert sum(bool(setting.why) for setting in found) >= len(found) / 2
+
+
+MILTER = "[milter]\nlisten = unix:/var/spool/postfix/codomain/milter\n"
+
+
+def judged(text: str) -> dict[str, str]:
+    """Return the parameters where the milter judges, by name."""
+    return {setting.name: setting.value for setting in settings(house(text), milter=True)}
+
+
+def test_the_milter_takes_the_place_of_the_check() -> None:
+    """Asked with tempfail; Postfix says who may relay, and the policy server is not asked."""
+    found = judged(MILTER)
+    assert found["smtpd_milters"] == "unix:codomain/milter"
+    assert found["milter_default_action"] == "tempfail"
+    assert found["milter_command_timeout"] == "10s"
+    assert found["smtpd_relay_restrictions"].endswith(", reject_unauth_destination")
+    assert not [name for name, value in found.items() if "codomain_check" in name + value]
+
+
+def test_with_the_milter_the_maps_route_and_do_nothing_else() -> None:
+    """An alias map would rewrite twice; a recipient map would refuse before the milter."""
+    found = judged(MILTER + HERE)
+    assert found["transport_maps"] == "${codomain_map}:transport"
+    assert found["relay_domains"] == "${codomain_map}:domain"
+    assert found["virtual_mailbox_domains"] == "${codomain_map}:mailbox-domain"
+    for name in ("virtual_alias_maps", "relay_recipient_maps", "virtual_mailbox_maps"):
+        assert found[name] == ""
+
+
+def test_the_milter_s_time_out_is_twice_its_deadline() -> None:
+    """As with the policy server: with both alike the client would wait in vain."""
+    assert judged(MILTER + "deadline = 9s\n")["milter_command_timeout"] == "18s"
+
+
+def test_in_shadow_the_milter_routes_nothing() -> None:
+    """Without the maps the site's own routing stays."""
+    found = judged(MILTER + "[policyd]\nsocketmap_listen =\n")
+    assert "transport_maps" not in found
+    assert found["smtpd_milters"] == "unix:codomain/milter"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", r"\[milter\] listen: it is empty"),
+        (MILTER + "[policyd]\nredirect = filter\n", r"\[policyd\] redirect: filter"),
+    ],
+)
+def test_what_the_milter_cannot_do_is_a_fault(text: str, fault: str) -> None:
+    """A closed door asks nobody, and FILTER is for the policy server to say."""
+    with pytest.raises(ConfigError, match=fault):
+        judged(text)

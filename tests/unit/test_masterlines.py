@@ -150,3 +150,25 @@ def test_with_filter_the_check_is_in_the_recipient_restrictions() -> None:
 def test_a_service_for_users_is_known(line: str, is_one: bool) -> None:  # noqa: FBT001
     """By its name, port or syslog_name, or because it lets users log in."""
     assert is_submission(one(line)) is is_one
+
+
+def test_with_the_milter_local_mail_gets_a_cleanup_that_rewrites() -> None:
+    """What pickup takes passes no milter; what smtpd takes is rewritten once, by the milter."""
+    found = changed(SMTP, "pickup unix n - y 60 1 pickup", shape="milter")
+    assert set(found) == {
+        "codomain-rewrite/unix",
+        "codomain-cleanup/unix",
+        "pickup/unix",
+        "smtp/inet",
+    }
+    assert found["pickup/unix"].option("cleanup_service_name") == "codomain-cleanup"
+    cleanup = found["codomain-cleanup/unix"]
+    assert cleanup.option("virtual_alias_maps") == "${codomain_map}:alias"
+
+
+def test_with_the_milter_submission_keeps_its_restrictions() -> None:
+    """The milter is asked in every smtpd; there is no check to be added."""
+    line = f"{SUBMISSION} -o smtpd_relay_restrictions=permit_sasl_authenticated,reject"
+    service = changed(line, shape="milter")["submission/inet"]
+    assert service.option("smtpd_relay_restrictions") == "permit_sasl_authenticated,reject"
+    assert changed(line, shape="judge") == {}

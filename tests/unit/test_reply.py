@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from codomain.connectors import Connector
+from codomain.journal import LINES, WINDOW_SECONDS
 from codomain.log import Logfmt
 from codomain.replies import DEFAULTS, Replies
 from codomain.trust import Standing
 from codomain.verdict import Defer, Deliver, Pass, Reason, Redirect, Refuse, Relay, Verdict
-from codomain_policyd.journal import LINES, WINDOW_SECONDS, Throttle
+from codomain_policyd.journal import Throttle
 from codomain_policyd.map_door import MapDoor
 from codomain_policyd.policy import parse_request
 from codomain_policyd.policy_door import PolicyDoor, question_of
@@ -139,7 +140,7 @@ ACCESS = b"OK 550 5.1.1 User unknown"
             b"OK esmtp:[192.0.2.10]:[relay2.example.net]",
         ),
         (RELAY, True, OK, NOT, HOP, NOT, b"OK esmtp:[192.0.2.10]:[relay2.example.net]"),
-        (UNKNOWN, True, NOT, NOT, ERROR, ACCESS, NOT),
+        (UNKNOWN, True, NOT, NOT, ERROR, ACCESS, b"OK error:5.1.1"),
         (UNKNOWN, False, NOT, NOT, NOT, ACCESS, NOT),
         (DOWN, True, TEMP, TEMP, TEMP, TEMP, TEMP),
     ],
@@ -172,9 +173,11 @@ def test_a_refusal_made_temporary_waits() -> None:
     assert map_answer("transport", UNKNOWN, replies, ours=True) == b"OK retry:4.1.1 try later"
 
 
-@pytest.mark.parametrize("hop", ["smtp:[192.0.2.10]:2525", "lmtp:unix:private/lmtp", "x:[a]"])
+@pytest.mark.parametrize(
+    "hop", ["smtp:[192.0.2.10]:2525, [192.0.2.11]", "lmtp:unix:private/lmtp", "x:[a]"]
+)
 def test_what_sendmail_cannot_write_waits(hop: str) -> None:
-    """A mailertable has no ports; mail for such a connector must not go elsewhere."""
+    """A mailer has one port; mail for such a connector must not go elsewhere."""
     assert sendmail_hop(Connector("c", hop)).startswith(b"TEMP ")
 
 
@@ -223,10 +226,14 @@ def test_keys_that_are_no_mailbox_are_not_found(name: str, key: str) -> None:
         ("domain", "ann@example.com", b"9:NOTFOUND ,"),
         ("mailbox-domain", "corp.local", b"10:OK mailbox,"),
         ("mailbox-domain", "example.com", b"9:NOTFOUND ,"),
+        ("mxserved", "example.com", b"13:OK localhost.,"),
+        ("mxserved", "corp.local", b"9:NOTFOUND ,"),
+        ("mxserved", "sub.example.com", b"9:NOTFOUND ,"),
+        ("mxserved", "elsewhere.test", b"9:NOTFOUND ,"),
     ],
 )
 def test_maps_of_domains(name: str, key: str, answer: bytes) -> None:
-    """A domain of ours is in one of the two maps, never in both."""
+    """A domain of ours is in one of Postfix's two maps, never in both; mxserved is Sendmail's."""
     assert _look(_maps(), name, key) == answer
 
 
