@@ -12,7 +12,7 @@ from codomain.log import event
 
 if TYPE_CHECKING:
     from codomain.directory.base import Directory
-    from codomain.runtime import InForce
+    from codomain.runtime import InForce, Runtime
 
 UP_SECONDS = 30.0
 """How often a directory that answers is asked; Prometheus scrapes about as often."""
@@ -30,17 +30,16 @@ class Health:
         self._in_force = in_force
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._silent: dict[str, str] = {}
-        self._asked: set[tuple[int, str]] = set()
+        self._asked: set[str] = set()
+        self._generation = 0
         self._wake = asyncio.Event()
 
     def silent(self) -> set[str]:
         """Return the directories that do not answer, or have not been asked yet."""
         runtime = self._in_force.runtime
-        unasked = {
-            name for name in runtime.directories if (runtime.generation, name) not in self._asked
-        }
-        down = {name for name in runtime.flights.down if name in runtime.directories}
-        return unasked | down | (set(self._silent) & set(runtime.directories))
+        names = set(runtime.directories)
+        asked = self._asked if runtime.generation == self._generation else set()
+        return (names - asked) | (names & (set(runtime.flights.down) | set(self._silent)))
 
     def look_now(self) -> None:
         """Ask at once, after a reload."""
@@ -51,9 +50,10 @@ class Health:
         try:
             while True:
                 runtime = self._in_force.runtime
+                self._begin(runtime)
                 for name, directory in list(runtime.directories.items()):
                     await self._look(name, directory)
-                    self._asked.add((runtime.generation, name))
+                    self._asked.add(name)
                 pause = DOWN_SECONDS if self._silent else UP_SECONDS
                 self._wake.clear()
                 if runtime is self._in_force.runtime:
@@ -61,19 +61,34 @@ class Health:
         finally:
             self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def _begin(self, runtime: Runtime) -> None:
+        """Forget what was known under another configuration, but for who is silent still."""
+        if runtime.generation != self._generation:
+            self._generation = runtime.generation
+            self._asked = set()
+            gone = set(self._silent) - set(runtime.directories)
+            for name in gone:
+                del self._silent[name]
+
     async def _look(self, name: str, directory: Directory) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._executor, directory.check)
         except DirectoryError as error:
-            if name not in self._silent:
-                event(log, logging.ERROR, "directory down", directory=name, detail=error)
-            self._silent[name] = str(error)
+            self._fell_silent(name, str(error))
+            return
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not end the watch
+            self._fell_silent(name, f"internal error: {type(error).__name__}: {error}")
             return
         flights = self._in_force.runtime.flights
         flights.answered(name)
         if self._silent.pop(name, None) is not None:
             event(log, logging.WARNING, "directory up", directory=name)
+
+    def _fell_silent(self, name: str, detail: str) -> None:
+        if name not in self._silent:
+            event(log, logging.ERROR, "directory down", directory=name, detail=detail)
+        self._silent[name] = detail
 
 
 async def _wait(wake: asyncio.Event, seconds: float) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from codomain.cache import Cache, Key
     from codomain.directory.base import Directory, Recipient
-    from codomain.finding import Trace
     from codomain.flights import Flights
     from codomain.metrics import Metrics
     from codomain.question import Question
@@ -176,9 +175,7 @@ class Resolver:
         for key in keys:
             self.refresh(key)
 
-    async def resolve(
-        self, question: Question, deadline: float, trace: Trace | None = None
-    ) -> Answer:
+    async def resolve(self, question: Question, deadline: float) -> Answer:
         """Decide, asking the directories for what is not known yet.
 
         ``deadline`` is on the monotonic clock, in seconds; what is not known by then counts
@@ -202,8 +199,6 @@ class Resolver:
             else:
                 view.found[key] = result
                 self._keep(key, view)
-        if trace is not None:
-            decide(self.rules, question, view, trace)
         return Answer(verdict, view.expires)
 
     def _instead(self, key: Key, view: View, detail: str) -> tuple[Recipient, ...] | Outage:

@@ -336,25 +336,6 @@ def test_a_cache_of_no_size_and_no_lifetime_still_answers() -> None:
     run(test())
 
 
-def test_the_steps_are_told_once_and_to_their_end() -> None:
-    """What explain shows is that of the decision that was made, not of the ones that waited."""
-
-    async def test() -> None:
-        with House(Searched(entry("a@corp.local", target="ann@corp.local"), ANN)) as house:
-            steps: list[str] = []
-            deadline = time.monotonic() + SOON
-            answer = await house.resolver.resolve(
-                question("a@corp.local"),
-                deadline,
-                lambda step, detail: steps.append(f"{step}: {detail}"),
-            )
-            assert told(answer.verdict) == "Redirect ann@corp.local"
-            assert len([step for step in steps if step.startswith("domain")]) == 1
-            assert "ann@corp.local" in steps[-1]
-
-    run(test())
-
-
 def test_a_purge_during_a_request_keeps_its_verdict_out_of_every_cache() -> None:
     """A flight that a purge overtook answers its request, and its verdict must not be kept."""
 
