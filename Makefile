@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench lint format lock clean
+.PHONY: help setup test-servers test demo bench lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,10 @@ setup: ## Install what is missing: system packages (root or sudo) and .venv
 	@packaging/setup/venv.sh
 	@packaging/setup/sendmail.sh
 
-test: lint ## Check the style, then run all tests; PYTEST_ARGS="-k loop" for some of them
+test-servers:
+	@packaging/setup/system.sh tests
+
+test: test-servers lint ## Check the style, then run all tests; PYTEST_ARGS="-k loop" for some of them
 	@echo '== pytest'
 	@$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 

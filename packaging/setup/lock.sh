@@ -19,7 +19,7 @@ cd "$project"
 # it with the setuptools that is locked here.
 "$scratch/venv/bin/uv" pip compile --quiet --universal --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-  --extra demo --extra milter --extra uvloop --extra dev \
+  --extra demo --extra milter --extra shared --extra sync --extra uvloop --extra dev \
   --output-file "$scratch/dev.txt" pyproject.toml
 if grep -q '://' "$scratch/dev.txt"; then
   echo 'lock: the result names an address; nothing was written' >&2

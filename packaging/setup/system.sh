@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# What `make test` and `make demo` need from the system: a Postfix, a slapd, openssl, a C compiler
-# and what pymilter is built with: the headers of libmilter and of Python. Missing Debian packages
-# are installed, as root or through sudo. It starts no service, asks no question, removes no
-# package and never replaces another mail transport agent. When all is there it changes nothing
-# and needs no privilege.
+# What `make demo` needs from the system: a Postfix, a slapd, openssl, a C compiler and what
+# pymilter is built with: the headers of libmilter and of Python. With the argument `tests`, also
+# the servers of `make test`: Samba's domain controller, Redis, Prometheus, and ip(8). Missing
+# Debian packages are installed, as root or through sudo. It starts no service, asks no question,
+# removes no package and never replaces another mail transport agent. When all is there it changes
+# nothing and needs no privilege.
 #
 # CODOMAIN_SETUP_ROOT: a folder to look into in place of /, for the tests of this script.
 
@@ -14,6 +15,12 @@ root=${CODOMAIN_SETUP_ROOT:-}
 policy="$root/usr/sbin/policy-rc.d"
 marker='# Written by codomain'\''s setup while it installs packages; safe to remove.'
 packages=(postfix slapd openssl gcc libc6-dev libmilter-dev)
+programs=(postfix slapd slapadd openssl gcc)
+if [ "${1:-}" = tests ]; then
+  packages+=(samba samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba ldb-tools)
+  packages+=(redis-server prometheus iproute2)
+  programs+=(samba ldbmodify redis-server prometheus promtool ip)
+fi
 
 . "$here/python.sh"
 
@@ -132,7 +139,7 @@ install_missing() {
 without_debian() {
   local name python wanting=()
   PATH="$PATH:$root/usr/sbin:$root/sbin:$root/usr/libexec:$root/usr/lib/openldap"
-  for name in postfix slapd slapadd openssl gcc; do
+  for name in "${programs[@]}"; do
     command -v "$name" >/dev/null 2>&1 || wanting+=("$name")
   done
   if ! python=$(find_python); then

@@ -24,6 +24,10 @@ TOOLS = (
     *("rm", "sh", "sha256sum"),
 )
 ALL_PACKAGES = ("postfix", "slapd", "openssl", "gcc", "libc6-dev", "libmilter-dev")
+TEST_SERVERS = (
+    *("samba", "samba-ad-dc", "samba-ad-provision", "samba-dsdb-modules", "python3-samba"),
+    *("ldb-tools", "redis-server", "prometheus", "iproute2"),
+)
 PACKAGES_BUT_SERVERS = ("openssl", "gcc", "libc6-dev", "libmilter-dev")
 DENYING = "#!/bin/sh\nexit 101\n"
 PERMITTING = "#!/bin/sh\nexit 0\n"
@@ -122,7 +126,9 @@ class Machine:
         self.policy.write_text(text)
         self.policy.chmod(0o755)
 
-    def run(self, script: Path = SETUP / "system.sh") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: Path = SETUP / "system.sh", *arguments: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a setup script on this machine."""
         environment = {
             "PATH": str(self.bin),
@@ -130,7 +136,7 @@ class Machine:
             "CODOMAIN_SETUP_ROOT": str(self.root),
         }
         return subprocess.run(
-            [str(script)],
+            [str(script), *arguments],
             env=environment,
             capture_output=True,
             text=True,
@@ -172,6 +178,16 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     assert done.returncode == 0, done.stderr
     (call,) = machine.calls_with("apt-get -y")
     assert call.endswith(" install --no-install-recommends --no-remove postfix")
+
+
+def test_servers_of_the_tests_come_only_for_the_tests(machine: Machine) -> None:
+    """A domain controller is installed by `make test`, and never by `make demo`."""
+    assert machine.run().returncode == 0
+    assert machine.calls_with(" install") == []
+    assert machine.run(SETUP / "system.sh", "tests").returncode == 0
+    installation = machine.calls_with(" install")[-1]
+    assert all(f" {package}" in installation for package in TEST_SERVERS)
+    assert not any(f" {package}" in installation for package in ALL_PACKAGES)
 
 
 def test_services_are_forbidden_during_the_installation_alone(machine: Machine) -> None:
