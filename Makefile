@@ -16,6 +16,7 @@ setup: ## Install what is missing: system packages (root or sudo) and .venv
 
 test-servers:
 	@packaging/setup/system.sh tests
+	@packaging/setup/axe.sh
 
 test: test-servers lint ## Check the style, then run all tests; PYTEST_ARGS="-k loop" for some of them
 	@echo '== pytest'

@@ -1,261 +1,249 @@
 """``codomain explain``: every step of one decision, and what each door answers, to the letter.
 
-Exit status: 0, the mail is let through; 1, it is refused; 75, it is deferred; 78, the
-configuration cannot be used.
+The address comes from the command line, or from the mail log: ``--log`` takes a line of
+Postfix or Sendmail as it stands, ``-`` for one on standard input, or a queue id, whose
+recipients are then found in ``--mail-log FILE``, or in the journal.  What the line says of
+client, sender and login counts, unless an option says otherwise.
+
+``--live`` asks the running daemon, with its cache as it is: nothing is searched for, unless
+``--ask`` lets it.  Without ``--live`` this command asks the directories itself.  The next
+systems (``verify = callout``) are asked with ``--callout`` alone.
+
+``--config`` without a file, which is ``--settings``, shows where each value of the
+configuration comes from: FILE:LINE, the parameter of main.cf, or its default.
+
+Exit status: 0, the mail is let through; 1, it is refused; 75, it is deferred, or the daemon
+would have to ask first, or is not there; 78, the configuration cannot be used.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import sys
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from codomain.address import parse_recipient
-from codomain.decision import decide
-from codomain.directory.opening import open_directory
-from codomain.errors import DirectoryError
-from codomain.finding import Need, Outage
-from codomain.question import Door, Question
-from codomain.replies import Replies
-from codomain.rules import rules_from
-from codomain.verdict import Defer, Deliver, Pass, Redirect, Refuse, Relay, Verdict
+from codomain_cli import plain
+from codomain_cli.asking import Asking, question_of
 from codomain_cli.exits import Exit
+from codomain_cli.explainobject import VERSION, as_object
+from codomain_cli.explainview import rows
+from codomain_cli.explanation import Explanation, InForce, Steps, explained
 from codomain_cli.loading import config_option, load
-from codomain_policyd.reply import map_answer, policy_action
+from codomain_cli.lookups import AtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from codomain.config import Config
-    from codomain.directory.base import Directory, Recipient
+    from codomain.question import Question
+    from codomain_cli.logline import Logged
 
-MAPS = ("recipient", "alias", "transport", "access")
-"""The maps whose answers are shown."""
+CONFIG = "--config"
+"""The option that names the INI; without a file it is :data:`SETTINGS`."""
 
-
-@dataclass(slots=True)
-class Explanation:
-    """One decision, as it came about."""
-
-    question: Question
-    """What was asked."""
-
-    standing: str
-    """Who the client is to us, in words."""
-
-    verdict: Verdict
-    """What was decided."""
-
-    steps: list[tuple[str, str]] = field(default_factory=list)
-    """Every step: its name and what it found."""
-
-    doors: dict[str, str] = field(default_factory=dict)
-    """What each door answers, letter for letter."""
+SETTINGS = "--settings"
+"""The option that shows where each value comes from."""
 
 
-class _Peek:
-    """Asks the directories at once, and writes down how they answered."""
+class Explain(click.Command):
+    """Takes ``--config`` without a file for ``--settings``."""
 
-    def __init__(self, config: Config) -> None:
-        self._directories: dict[str, Directory] = {
-            section.name: open_directory(section) for section in config.directories
-        }
-        self._seconds = {section.name: section.timeout for section in config.directories}
-        self._known: dict[tuple[str, str], tuple[Recipient, ...] | Outage] = {}
-        self.steps: list[tuple[str, str]] = []
-
-    def __call__(self, directory: str, key: str) -> tuple[Recipient, ...] | Outage:
-        """Look an address up (:class:`codomain.finding.Peek`)."""
-        if (directory, key) not in self._known:
-            began = time.monotonic()
-            try:
-                answer = self._ask(directory, key)
-            except DirectoryError as error:
-                self._known[directory, key] = Outage(str(error))
-            else:
-                self._known[directory, key] = answer
-            spent = (time.monotonic() - began) * 1000
-            self.steps.append(("search", f"{directory}: {key}, {spent:.1f} ms"))
-        return self._known[directory, key]
-
-    def _ask(self, name: str, key: str) -> tuple[Recipient, ...]:
-        directory = self._directories[name]
-        trace = getattr(directory, "trace", None)
-        if trace is None:
-            return directory.find(key, self._seconds[name])
-        found = trace(key, self._seconds[name])
-        self.steps.append(("filter", f"{found.filter} below {found.base} at {found.server}"))
-        entries: tuple[Recipient, ...] = found.recipients
-        return entries
-
-    def close(self) -> None:
-        """Close all directories."""
-        for directory in self._directories.values():
-            directory.close()
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        last = len(args) - 1
+        args = [
+            SETTINGS if arg == CONFIG and (at == last or args[at + 1].startswith("-")) else arg
+            for at, arg in enumerate(args)
+        ]
+        return super().parse_args(ctx, args)
 
 
-@click.command()
-@click.argument("address")
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How it is found out."""
+
+    files: Sequence[Path]
+    """The INI."""
+
+    live: bool
+    """The daemon is asked."""
+
+    socket: Path | None
+    """Where, if the INI does not say."""
+
+
+@click.command(cls=Explain)
+@click.argument("address", required=False)
 @config_option
 @click.option("--client", default="", metavar="IP", help="The client's address; none: unknown.")
 @click.option("--sender", default="", metavar="ADDRESS", help="The envelope sender.")
 @click.option("--sasl", default="", metavar="USER", help="The client logged in as USER.")
 @click.option("--context", default="", metavar="NAME", help="main.cf's policy_context.")
+@click.option(
+    "--certificate", default="", metavar="FINGERPRINT", help="That of the client's certificate."
+)
+@click.option("--log", default="", metavar="LINE", help="A line of the mail log, or a queue id.")
+@click.option(
+    "--mail-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the lines of the queue id are; none: the journal.",
+)
+@click.option("--live", is_flag=True, help="Ask the running daemon, with its cache as it is.")
+@click.option("--ask", is_flag=True, help="With --live: let it search what is not in its cache.")
+@click.option("--callout", is_flag=True, help="Ask the next systems, too (verify = callout).")
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The daemon's control socket, where the INI does not say or cannot be read.",
+)
+@click.option("--settings", is_flag=True, help="Show where each value comes from.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def explain(  # noqa: PLR0913, PLR0917  # one argument for each option
-    address: str,
+def explain(  # noqa: PLR0913  # one argument for each option
+    address: str | None,
     files: Sequence[Path],
-    client: str,
-    sender: str,
-    sasl: str,
-    context: str,
     *,
+    log: str,
+    mail_log: Path | None,
+    live: bool,
+    socket: Path | None,
+    settings: bool,
     as_json: bool,
+    **how: Any,  # noqa: ANN401 - the options of the question
 ) -> None:
     """Say what happens to mail for ADDRESS, and why."""
-    try:
-        ip = ipaddress.ip_address(client) if client else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--client") from error
-    question = Question(
-        parse_recipient(address.encode("utf-8", "surrogateescape")),
-        client=_unmapped(ip),
-        authenticated=bool(sasl),
-        sender=sender,
-        context=context,
-    )
-    explanation = explained(load(files), question)
-    if as_json:
-        click.echo(json.dumps(as_object(explanation), indent=2))
-    else:
-        _show(explanation)
-    if isinstance(explanation.verdict, Refuse):
-        sys.exit(Exit.NEGATIVE)
-    if isinstance(explanation.verdict, Defer):
-        sys.exit(Exit.TEMPORARY)
+    if settings:
+        _show_settings(load(files), as_json=as_json)
+        return
+    if (address is None) == (not log):
+        raise click.UsageError("give an ADDRESS, or --log with a line of the mail log")
+    if how["ask"] and not live:
+        raise click.UsageError("--ask goes with --live; without it the directories are asked")
+    logged = _logged(log, mail_log) if log else [None]
+    askings = [_asking(address, one, how) for one in logged]
+    found = _found(askings, Means(files, live, socket))
+    for explanation, one in zip(found, logged, strict=True):
+        if one is not None:
+            explanation["log"] = asdict(one)
+    _print(found, several=len(found) > 1 or bool(log and _is_id(log)), as_json=as_json)
+    sys.exit(max(map(_status, found)))
 
 
-def explained(config: Config, question: Question) -> Explanation:
-    """Decide on a question with the directories as they are now.
+def explain_now(config: Config, question: Question, *, callout: bool = False) -> Explanation:
+    """Decide on a question with the directories, and the next systems, as they are now.
 
     Raises:
         RecordError: a files directory holds a bad record.
 
     """
-    rules = rules_from(config)
-    replies = Replies(config.replies)
-    peek = _Peek(config)
+    from codomain.replies import Replies
+    from codomain.rules import rules_from
+
+    steps = Steps()
+    lookups = AtOnce(config, steps, callout=callout)
     try:
-        verdict = _decided(decide(rules, question, peek, _into(peek.steps)))
-        asked = Question(question.recipient, door=Door.MAP)
-        for_maps = _decided(decide(rules, asked, peek))
+        directories = lookups.directories.values()
+        in_force = InForce(config, rules_from(config), Replies(config.replies), directories)
+        return explained(question, in_force, lookups, steps)
     finally:
-        peek.close()
-    by_filter = config.policyd.redirect == "filter"
-    action = policy_action(verdict, replies, by_filter=by_filter)
-    ours = rules.domains.match(question.recipient.domain) is not None
-    doors = {"policy": action.decode("utf-8", "replace").strip()}
-    for name in MAPS:
-        answer = map_answer(name, for_maps, replies, ours=ours)
-        doors[f"map {name}"] = answer.decode("utf-8", "replace").strip()
-    standing = rules.trust.standing(question)
-    words = ["trusted"] if standing.trusted else []
-    words += [f"peer of {name}" for name in standing.peer_of]
-    return Explanation(question, ", ".join(words) or "a stranger", verdict, peek.steps, doors)
+        lookups.close()
 
 
-def as_object(explanation: Explanation) -> dict[str, object]:
-    """Return the explanation as ``--json`` prints it; keys are only ever added."""
-    question = explanation.question
-    verdict = explanation.verdict
-    return {
-        "recipient": str(question.recipient),
-        "key": question.recipient.key,
-        "client": str(question.client or "unknown"),
-        "standing": explanation.standing,
-        "verdict": type(verdict).__name__.lower(),
-        "reason": verdict.reason.value if isinstance(verdict, Refuse | Defer) else None,
-        "summary": summary(verdict),
-        "steps": [{"step": step, "detail": detail} for step, detail in explanation.steps],
-        "doors": explanation.doors,
-    }
+def _asking(address: str | None, logged: Logged | None, how: dict[str, Any]) -> Asking:
+    """Put the command line over what the log says."""
+    asking = Asking(address or "")
+    if logged is not None:
+        asking = replace(
+            asking,
+            address=logged.recipient,
+            client=logged.client,
+            sender=logged.sender,
+            sasl=bool(logged.sasl),
+        )
+    asking = replace(asking, ask=how["ask"], callout=how["callout"])
+    given = {name: how[name] for name in ("client", "sender", "context", "certificate")}
+    asking = replace(asking, **{name: value for name, value in given.items() if value})
+    asking = replace(asking, sasl=asking.sasl or bool(how["sasl"]))
+    try:
+        question_of(asking)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--client") from error
+    return asking
 
 
-def summary(verdict: Verdict) -> str:  # noqa: PLR0911  # one for each verdict
-    """Say in one sentence what happens to the mail."""
-    match verdict:
-        case Pass(ours=True):
-            return "let through: the MTA finds the way by MX"
-        case Pass():
-            return "not ours to judge: the MTA does what it would do without us"
-        case Deliver(address=address, connector=way):
-            return f"delivered to {address}, {'through ' + way.name if way else 'on this host'}"
-        case Redirect(target=target, connector=way):
-            return f"redirected to {target}, {'through ' + way.name if way else 'by its MX'}"
-        case Relay(connector=way):
-            return f"unknown here: relayed through {way.name} ({way.next_hop})"
-        case Refuse(reason=reason, detail=detail):
-            return f"refused: {reason.value}" + (f" ({detail})" if detail else "")
-        case Defer(reason=reason, detail=detail):
-            return f"deferred: {reason.value}" + (f" ({detail})" if detail else "")
+def _found(askings: Sequence[Asking], means: Means) -> list[dict[str, Any]]:
+    if means.live:
+        from codomain_cli.caller import call, control_path
+
+        path = control_path(means.files, means.socket)
+        return [call(path, "explain", **asdict(asking)) for asking in askings]
+    config = load(means.files)
+    made = []
+    for asking in askings:
+        explanation = explain_now(config, question_of(asking), callout=asking.callout)
+        made.append(as_object(explanation))
+    return made
 
 
-def _show(explanation: Explanation) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _is_id(text: str) -> bool:
+    from codomain_cli.logline import is_queue_id
 
-    question = explanation.question
-    console = Console(highlight=False)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    rows = [
-        ("recipient", _printable(str(question.recipient))),
-        ("looked up as", question.recipient.key or "nothing: no entry can have this address"),
-        ("client", f"{question.client or 'unknown'}, {explanation.standing}"),
-        *((step, _printable(detail)) for step, detail in explanation.steps),
-        ("verdict", _printable(summary(explanation.verdict))),
-        *((door, _printable(answer)) for door, answer in explanation.doors.items()),
-    ]
-    for name, value in rows:
-        table.add_row(name, Text(value))
-    console.print(table)
+    return is_queue_id(text.strip())
 
 
-def _into(steps: list[tuple[str, str]]) -> _Append:
-    return _Append(steps)
+def _logged(text: str, mail_log: Path | None) -> list[Logged]:
+    """Read the line, or find those of the queue id."""
+    from codomain_cli.logline import parse
+
+    if _is_id(text):
+        from codomain_cli.maillog import of_message
+
+        return of_message(text.strip(), mail_log)
+    line = sys.stdin.readline() if text == "-" else text
+    logged = parse(line)
+    if logged is None:
+        raise click.BadParameter(
+            "no line of Postfix or Sendmail that names a recipient, and no queue id",
+            param_hint="--log",
+        )
+    return [logged]
 
 
-class _Append:
-    """Writes the steps of a decision down."""
-
-    def __init__(self, steps: list[tuple[str, str]]) -> None:
-        self._steps = steps
-
-    def __call__(self, step: str, detail: str, /) -> None:
-        """Take one step (:class:`codomain.finding.Trace`)."""
-        self._steps.append((step, detail))
-
-
-def _decided(verdict: Verdict | Need) -> Verdict:
-    assert not isinstance(verdict, Need)  # noqa: S101  # _Peek always knows
-    return verdict
+def _status(found: dict[str, Any]) -> int:
+    """Return the exit status of one explanation; the worst of several counts."""
+    kind = found["verdict"]["kind"]
+    if kind == "unknown":
+        return Exit.TEMPORARY
+    if found["mode"] == "shadow":
+        return Exit.OK
+    return {"refuse": Exit.NEGATIVE, "defer": Exit.TEMPORARY}.get(kind, Exit.OK)
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def _print(found: list[dict[str, Any]], *, several: bool, as_json: bool) -> None:
+    if as_json:
+        whole = {"version": VERSION, "explanations": found} if several else found[0]
+        click.echo(json.dumps(whole, indent=2))
+        return
+    width, bold = plain.terminal()
+    for at, explanation in enumerate(found):
+        if at:
+            click.echo()
+        for line in plain.table(rows(explanation), width, bold=bold):
+            click.echo(line)
 
 
-def _unmapped(
-    ip: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Count an IPv4-mapped address as IPv4."""
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return mapped or ip
+def _show_settings(config: Config, *, as_json: bool) -> None:
+    from codomain_cli import origins
+
+    found = origins.as_object(config)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    _, bold = plain.terminal()
+    for line in plain.table(origins.lines(found), bold=bold):
+        click.echo(line)

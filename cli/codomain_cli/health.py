@@ -41,6 +41,27 @@ class Health:
         asked = self._asked if runtime.generation == self._generation else set()
         return (names - asked) | (names & (set(runtime.flights.down) | set(self._silent)))
 
+    def detail(self, name: str) -> str:
+        """Return what was wrong with a directory when it was last asked; empty: nothing yet."""
+        return self._silent.get(name) or self._in_force.runtime.flights.down.get(name, "")
+
+    def states(self) -> list[tuple[str, bool]]:
+        """Return each directory's name and whether it answers, each server's below it.
+
+        Names and URIs alone, as the INI has them: why one does not answer is in the log.
+        """
+        silent = self.silent()
+        states = []
+        for name, directory in self._in_force.runtime.directories.items():
+            states.append((f"directory {name}", name not in silent))
+            states += [(f"server {uri}", up) for uri, up in servers_of(directory)]
+        return states
+
+    def up(self) -> dict[str, bool]:
+        """Return whether each directory answers, for the metrics."""
+        silent = self.silent()
+        return {name: name not in silent for name in self._in_force.runtime.directories}
+
     def look_now(self) -> None:
         """Ask at once, after a reload."""
         self._wake.set()
@@ -89,6 +110,13 @@ class Health:
         if name not in self._silent:
             event(log, logging.ERROR, "directory down", directory=name, detail=detail)
         self._silent[name] = detail
+
+
+def servers_of(directory: Directory) -> list[tuple[str, bool]]:
+    """Return the servers of a directory, up or down; none of one that has no servers."""
+    behind_index = getattr(directory, "live", directory)
+    servers: list[tuple[str, bool]] = getattr(behind_index, "servers", list)()
+    return servers
 
 
 async def _wait(wake: asyncio.Event, seconds: float) -> None:

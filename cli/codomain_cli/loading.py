@@ -9,7 +9,7 @@ import click
 
 from codomain import config as configuration
 from codomain.errors import ConfigError
-from codomain_cli import maincf
+from codomain_cli import maincf, shadowmaps
 from codomain_cli.unavailable import unavailable
 
 if TYPE_CHECKING:
@@ -37,16 +37,21 @@ def config_option(function: _F) -> _F:
     )(function)
 
 
-def load(files: Sequence[Path]) -> Config:
+def load(files: Sequence[Path], postfix: str = "") -> Config:
     """Read and check the files, with what main.cf says as defaults.
+
+    ``postfix`` takes the place of ``[codomain] postfix``; empty: what the files say.
 
     Raises:
         ConfigError: with a line for every fault.
 
     """
-    main_cf = maincf.read(configuration.postfix_setting(files))
+    where = postfix or configuration.postfix_setting(files)
+    main_cf = maincf.read(where, configuration.postfix_parameters(files))
     config = configuration.load(files, postfix=main_cf)
     faults = unavailable(config)
+    if shadowmaps.shadows(config):
+        faults += shadowmaps.asked(maincf.read(where, shadowmaps.PARAMETERS))
     if faults:
         raise ConfigError(faults)
     return config

@@ -12,15 +12,32 @@ from typing import NoReturn
 import click
 
 from codomain import __version__
-from codomain.errors import CodomainError, ConfigError, DirectoryError, ListenError, RecordError
+from codomain.errors import (
+    CodomainError,
+    ConfigError,
+    DirectoryError,
+    IndexBusyError,
+    IndexWriteError,
+    ListenError,
+    RecordError,
+)
+from codomain_cli.caller import AbsentError
 from codomain_cli.exits import Exit
+from codomain_cli.plain import printable
+from codomain_cli.wire import RequestError
 
 COMMANDS = {
     "serve": "codomain_cli.serve",
+    "sync": "codomain_cli.sync",
     "check": "codomain_cli.check",
     "explain": "codomain_cli.explain",
+    "cache": "codomain_cli.cache",
+    "shadow": "codomain_cli.shadow",
+    "status": "codomain_cli.status",
+    "contacts": "codomain_cli.contacts",
     "postfix": "codomain_cli.postfix",
     "sendmail": "codomain_cli.sendmail",
+    "policies": "codomain_cli.policies",
     "demo": "codomain_cli.demo",
 }
 """The modules of the sub-commands; each is imported when it is asked for."""
@@ -31,8 +48,20 @@ STATUSES = (
     (RecordError, Exit.CONFIG),
     (ListenError, Exit.OS),
     (DirectoryError, Exit.TEMPORARY),
+    (IndexBusyError, Exit.TEMPORARY),
+    (IndexWriteError, Exit.OS),
+    (AbsentError, Exit.TEMPORARY),
+    (RequestError, Exit.USAGE),
 )
 """How the process ends with each of our errors."""
+
+
+_NO_ARGUMENTS: tuple[type[click.ClickException], ...] = tuple(
+    getattr(click.exceptions, name)
+    for name in ("NoArgsIsHelpError",)
+    if hasattr(click.exceptions, name)
+)
+"""A command without arguments shows its help; click 8.1 does so by itself, without this error."""
 
 
 class Commands(click.Group):
@@ -66,7 +95,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit status."""
     try:
         codomain.main(arguments, prog_name="codomain", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except _NO_ARGUMENTS as error:
         click.echo(error.format_message())
     except click.ClickException as error:
         error.show()
@@ -74,6 +103,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except CodomainError as error:
-        click.echo(str(error), err=True)
+        # It may name what a server, a file or a client wrote.
+        click.echo("\n".join(map(printable, str(error).split("\n"))), err=True)
         return next((status for kind, status in STATUSES if isinstance(error, kind)), Exit.SOFTWARE)
     return Exit.OK

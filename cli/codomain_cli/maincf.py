@@ -18,7 +18,7 @@ from codomain.config import postfix_parameters
 from codomain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SECONDS = 10.0
 """postconf(1) reads files alone, in milliseconds; a hang is a broken host, not a slow one."""
@@ -29,11 +29,15 @@ SBIN = ("/usr/sbin", "/usr/local/sbin")
 _ABSENT = re.compile(r"fatal: open \S*main\.cf: No such file")
 
 
-def read(where: str, *, timeout: float = SECONDS) -> dict[str, str]:
+def read(
+    where: str, names: Sequence[str] | None = None, *, timeout: float = SECONDS
+) -> dict[str, str]:
     """Return the parameters of main.cf by name; none where there is no Postfix.
 
     Args:
         where: ``auto``, ``off``, or the folder of a main.cf.
+        names: the parameters (:func:`codomain.config.postfix_parameters`); None: those of
+            the sections that stand once.
         timeout: seconds after which postconf is ended.
 
     Raises:
@@ -49,7 +53,7 @@ def read(where: str, *, timeout: float = SECONDS) -> dict[str, str]:
     folder = [] if where == "auto" else ["-c", where]
     try:
         done = subprocess.run(
-            [command, *folder, "-x", *postfix_parameters()],
+            [command, *folder, "-x", *(names or postfix_parameters())],
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",

@@ -189,8 +189,10 @@ def _milter(config: Config, queue_directory: str) -> Iterator[Setting]:
     yield Setting(
         "smtpd_milters",
         reach((config.milter.listen,), queue_directory),
-        "The milter judges each recipient, and turns contacts into their targets. Your own"
-        " milters may stand beside it. A smtpd that takes mail back from a content filter"
+        "The milter judges each recipient, and turns contacts into their targets. It has to be"
+        " the last one: put your own milters before it. A milter is not told when one that"
+        " stands after it refuses a recipient: a contact's target would be added all the same."
+        " A smtpd that takes mail back from a content filter"
         " gets -o smtpd_milters= in master.cf.",
     )
     yield Setting(

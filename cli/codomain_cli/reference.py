@@ -103,6 +103,13 @@ EXAMPLE_HEAD = """\
 """
 
 
+OWN_SPACE = """\
+; The organisation's own space, which [policy default] names.
+#[domain corp.example.com]
+#type = authoritative
+"""
+
+
 MAILBOX_SYSTEM = """\
 ; The system of the mailboxes, which [domain example.com] names.
 #[connector exchange]
@@ -143,6 +150,8 @@ def example() -> str:
     for kind, section in NAMED.items():
         header = f"#[{kind} {SAMPLE_NAMES[kind]}]"
         parts.append("\n".join([header, *_example_keys(section)]) + "\n")
+        if kind == "domain":
+            parts.append(OWN_SPACE)
         if kind == "connector":
             parts.append(MAILBOX_SYSTEM)
     parts.append(

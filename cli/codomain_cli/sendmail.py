@@ -48,6 +48,9 @@ END_SECONDS = 60
 FLAGS = {"smtp": "mDFMuXa", "relay": "mDFMuXa8", "lmtp": "lmDFMuXz"}
 """``F=`` of the mailers: those of MAILER(smtp), and ``z`` for LMTP (op.me, section 5.4)."""
 
+DIGESTS = {16: "md5", 20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
+"""Digests by their octets, as OpenSSL names them (CertFingerprintAlgorithm)."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@\[\]+-]*")
 """What may stand in a .mc file and in a K line: no quote of m4, no blank, no comma."""
 
@@ -93,6 +96,7 @@ def text(config: Config) -> str:
             " again when connectors have changed."
         ),
         *_filter(config),
+        *_certificates(config),
     ]
     if config.policyd.socketmap_listen:
         lines += [*_relaying(), *_maps(config), *_mailers(_ways(config)), *_rules()]
@@ -109,10 +113,35 @@ def _filter(config: Config) -> Iterator[str]:
     yield from _comment(
         "The milter judges each recipient, and turns contacts into their targets. F=T: while"
         " codomain does not run, clients are told to come again; nothing passes unchecked."
-        " Sendmail waits for at least twice [milter] deadline (R:)."
+        f" Sendmail waits for {seconds} s at RCPT (R:), which is at least twice [milter]"
+        f" deadline, {config.milter.deadline:g} s, so that codomain's own 451 4.4.3 comes first;"
+        " for as long until an argument is sent (S:); and for longer at the end of a message,"
+        " where recipients are changed (E:)."
+    )
+    yield from _comment(
+        "It has to be the last of your milters. A milter is not told when one that stands after"
+        " it refuses a recipient: a contact's target would be added all the same. These lines"
+        " at the end of sendmail.mc make it the last; where confINPUT_MAIL_FILTERS names the"
+        " order, name codomain at its end."
     )
     where = _socket(config.milter.listen, "[milter] listen")
     yield f"INPUT_MAIL_FILTER(`codomain', `S={where}, F=T, T={times}')dnl"
+
+
+def _certificates(config: Config) -> Iterator[str]:
+    """Have the fingerprint made as trust_certificates has it; Sendmail's own choice is MD5."""
+    octets = {len(one.split(":")) for one in config.trust.trust_certificates}
+    if not octets:
+        return
+    if len(octets) > 1:
+        fault = "Sendmail makes fingerprints by one digest; write all of them by that"
+        raise ConfigError([f"[trust] trust_certificates: {fault}"])
+    yield from _comment(
+        "The clients of trust_certificates are known by this digest (8.17 and newer). Sendmail"
+        " must trust the authority that signed their certificates (confCACERT), and permit them"
+        " to relay: CERTISSUER: or CERTSUBJECT: entries in the access database."
+    )
+    yield f"define(`confCERT_FINGERPRINT_ALGORITHM', `{DIGESTS[octets.pop()]}')dnl"
 
 
 def _relaying() -> Iterator[str]:

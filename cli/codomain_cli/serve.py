@@ -13,22 +13,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import click
 
 from codomain import __version__
-from codomain.errors import CodomainError
+from codomain.errors import CodomainError, ListenError
 from codomain.log import event, set_up
 from codomain.metrics import Metrics
 from codomain.runtime import InForce, Runtime
 from codomain_cli.admin import Admin
+from codomain_cli.control import Control
+from codomain_cli.handlers import Handlers
 from codomain_cli.health import Health
+from codomain_cli.indexes import watch_indexes
+from codomain_cli.leftout import tell_left_out
 from codomain_cli.loading import config_option, load
+from codomain_cli.loopfaults import LoopFaults
+from codomain_cli.page.pages import Pages
+from codomain_cli.page.recent import Recent
+from codomain_cli.systemd import notify
+from codomain_cli.watchdog import period, watch
 from codomain_milter.server import MilterServer
+from codomain_policyd.activation import Activation
 from codomain_policyd.server import Doors
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from codomain.config import Config
+    from codomain.sharedkeys import Purge
 
 STOP_SECONDS = 10.0
 """What is under way at a stop is answered within this; systemd waits 90 (DefaultTimeoutStopSec)."""
@@ -45,6 +54,18 @@ RETIRE_SECONDS = 5.0
 
 HTTP_MODE = 0o660
 """The mode of the admin door's unix socket."""
+
+AT_START = (
+    ("policyd", "listen"),
+    ("policyd", "socketmap_listen"),
+    ("policyd", "socket_group"),
+    ("policyd", "socket_mode"),
+    ("http", "listen"),
+    ("milter", "listen"),
+    ("codomain", "control_socket"),
+    ("codomain", "control_group"),
+)
+"""What is opened at the start alone: sections and keys that a reload cannot put in force."""
 
 log = logging.getLogger("codomain.serve")
 
@@ -91,18 +112,24 @@ class Daemon:
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(LoopFaults())
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        self._doors = Doors(self._in_force)
+        self._doors = Doors(self._in_force, activation=Activation.of_process())
         self._milter = MilterServer(self._in_force, lambda: self._end(stop))
         self._health = Health(self._in_force)
-        admin = Admin(self._metrics, self._health)
+        self._metrics.directories_ready = self._health.up
+        handlers = Handlers(self._in_force, self._health, self._doors.refresh)
+        control = Control(handlers.table())
+        self._use_shared(loop)
+        admin = self._admin(handlers)
         config = self._in_force.runtime.config
         await admin.open(config.http.listen, config.policyd.socket_group, HTTP_MODE)
         try:
             await self._open()
-            watch = loop.create_task(self._health.run())
+            await _open_control(control, config)
+            watching = self._watch()
             try:
                 event(log, logging.INFO, "ready", version=__version__, loop=type(loop).__module__)
                 notify("READY=1")
@@ -113,15 +140,36 @@ class Daemon:
                 await asyncio.gather(
                     self._doors.stop(STOP_SECONDS), self._milter.stop(STOP_SECONDS)
                 )
-                watch.cancel()
+                watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await watch
+                    await watching
         finally:
+            await control.close()
             await admin.close()
             self._in_force.runtime.close()
         event(log, logging.INFO, "stopped")
         if self._failed:
             raise CodomainError("libmilter ended by itself")
+
+    def _admin(self, handlers: Handlers) -> Admin:
+        """Make the admin door, and hear of refusals for its page from now on."""
+        self._recent = Recent()
+        logging.getLogger("codomain").addHandler(self._recent)
+        self._pages = Pages(self._in_force, handlers, self._recent)
+        return Admin(self._metrics, self._health, self._in_force, self._pages)
+
+    def _watch(self) -> asyncio.Future[list[None]]:
+        """Look after what changes by itself, and tell systemd that we do, until cancelled."""
+        watchers = [
+            self._health.run(),
+            watch_indexes(self._in_force, self._doors.refresh),
+            self._pages.rates.run(),
+            tell_left_out(self._metrics, self._recent),
+        ]
+        seconds = period()
+        if seconds is not None:
+            watchers.append(watch(self._in_force, notify, seconds))
+        return asyncio.gather(*watchers)
 
     def _end(self, stop: asyncio.Event) -> None:
         event(log, logging.ERROR, "libmilter ended by itself; this process ends, to begin anew")
@@ -135,6 +183,23 @@ class Daemon:
         except BaseException:
             await self._doors.stop(0.0)
             raise
+
+    def _use_shared(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let verdicts go when the second level of the cache says so, on a thread of its own."""
+
+        def changed(purge: Purge | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._shared_changed, purge)
+
+        self._in_force.runtime.start(changed)
+
+    def _shared_changed(self, purge: Purge | None) -> None:
+        runtime = self._in_force.runtime
+        if purge is not None and purge.everything:
+            runtime.flush()
+        elif purge is not None:
+            runtime.purge(*purge.keys)
+        self._doors.refresh()
 
     def _reload_soon(self) -> None:
         """Start a reload; one that is asked for while another runs comes after it."""
@@ -169,12 +234,14 @@ class Daemon:
     def _swap(self, before: Runtime, after: Runtime) -> None:
         self._in_force.runtime = after
         self._doors.refresh()
+        self._use_shared(asyncio.get_running_loop())
         self._health.look_now()
         set_up(after.config.codomain.log_level, after.config.codomain.log_format)
         self._reloaded()
-        for key in ("policyd", "http", "milter"):
-            if getattr(before.config, key).listen != getattr(after.config, key).listen:
-                event(log, logging.WARNING, "restart needed", section=key, key="listen")
+        for section, key in AT_START:
+            old, new = (getattr(one.config, section) for one in (before, after))
+            if getattr(old, key) != getattr(new, key):
+                event(log, logging.WARNING, "restart needed", section=section, key=key)
         retire = before.config.policyd.deadline + RETIRE_SECONDS
         asyncio.get_running_loop().call_later(retire, before.close)
 
@@ -193,15 +260,15 @@ class Daemon:
         )
 
 
-def notify(state: str) -> None:
-    """Tell systemd about a change of state (sd_notify(3)); nothing happens elsewhere."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
+async def _open_control(control: Control, config: Config) -> None:
+    """Open the control socket; mail does not wait for an administrator's tool."""
+    section = config.codomain
+    if not section.control_socket:
         return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-        out.sendto(state.encode(), address)
+    try:
+        await control.open(section.control_socket, section.control_group)
+    except ListenError as error:
+        event(log, logging.ERROR, "control socket not opened; all else goes on", detail=error)
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -83,10 +83,16 @@ class Sinks:
         self._thread.join(CLOSE_SECONDS)
         self._loop.close()
 
-    def smtp(self, name: str, *, then: Callable[[Arrival], None] | None = None) -> int:
+    def smtp(
+        self,
+        name: str,
+        *,
+        then: Callable[[Arrival], None] | None = None,
+        at: tuple[str, int] = (LOOPBACK, 0),
+    ) -> int:
         """Open an SMTP sink and return its port; ``then`` is called with what arrives."""
         handler = Handler(self, name, then)
-        server = self._wait(self._loop.create_server(lambda: self._smtp(handler), LOOPBACK, 0))
+        server = self._wait(self._loop.create_server(lambda: self._smtp(handler), *at))
         self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         return port

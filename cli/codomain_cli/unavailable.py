@@ -5,7 +5,10 @@ That is what this version does not have yet, and the milter where pymilter is mi
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from codomain.errors import DirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +28,21 @@ def _faults(config: Config) -> Iterator[str]:
 
         if fault := missing():
             yield fault
-    if config.cache.shared:
-        yield "[cache] shared: sharing is not in this version; leave it empty"
-    if config.harvest.limit:
-        yield "[harvest] limit: the brake is not in this version; write limit = 0"
-    for connector in config.connectors:
-        if connector.verify != "none":
-            yield (
-                f"[connector {connector.name}] verify: call-out is not in this version; "
-                "write verify = none"
-            )
+    if config.cache.shared and find_spec("redis") is None:
+        yield (
+            "[cache] shared: redis-py is not installed; install python3-redis"
+            " (or codomain[shared]), or leave it empty"
+        )
     for directory in config.directories:
-        if directory.mode != "live":
+        if directory.mode == "sync" and find_spec("lmdb") is None:
             yield (
-                f"[directory {directory.name}] mode: the local index is not in this version; "
-                "write mode = live"
+                f"[directory {directory.name}] mode: py-lmdb is not installed; install"
+                " python3-lmdb (or codomain[sync]), or write mode = live"
             )
+        elif directory.mode == "sync":
+            from codomain.directory.follow import Extent
+
+            try:
+                Extent.of(directory)
+            except DirectoryError as error:
+                yield str(error)

@@ -1,5 +1,5 @@
-"""The libmilter door, for Postfix and Sendmail. It is not there yet.
+"""The libmilter door, for Postfix and Sendmail.
 
-It will turn the callbacks of a milter session into questions, and verdicts into replies and
+It turns the callbacks of a milter session into questions, and verdicts into replies and
 changes of recipients.
 """

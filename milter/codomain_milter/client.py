@@ -57,10 +57,10 @@ def authenticated(macro: Callable[[str], str | None]) -> bool:
 
 def fingerprint(macro: Callable[[str], str | None]) -> str:
     """Return the fingerprint of the client's certificate; empty where it proves nothing."""
-    verify = macro("{verify}")
-    if verify and verify != VERIFIED:
+    found = macro("{cert_fp}") or macro("{cert_md5}") or ""
+    if found and (macro("{verify}") or VERIFIED) != VERIFIED:
         return ""
-    return macro("{cert_fp}") or macro("{cert_md5}") or ""
+    return found
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -13,11 +13,12 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from codomain.journal import Throttle, log_refusal
+from codomain.journal import Throttle, log_accepted, log_refusal, log_shadow
 from codomain.log import event
 from codomain.metrics import OTHER
 from codomain.question import Door as Kind
 from codomain.resolver import Answer
+from codomain.shadow import SHADOW, would_be
 from codomain.verdict import Defer, Reason, Refuse
 from codomain_milter.memo import Memo
 
@@ -34,6 +35,12 @@ LATE_SECONDS = 1.0
 30 s at least (milter_command_time out of postconf(5); Sendmail's T=R:10s is raised in ours)."""
 
 LATE = Defer(Reason.DIRECTORY, detail="no answer within the deadline")
+
+HELD = Answer(Defer(Reason.HARVEST), 0.0)
+"""The answer to a client under the harvest brake, whoever the recipient is."""
+
+WHOLE_MESSAGE = "(a whole message)"
+"""What stands in shadow mode's report for a loop, which concerns all recipients at once."""
 
 log = logging.getLogger("codomain.milter")
 
@@ -80,6 +87,13 @@ class MilterDoor:
         domain = runtime.label(question.recipient.domain)
         return self._metrics.requests(self.name, type(verdict).__name__.lower(), reason, domain)
 
+    def braked(self, runtime: Runtime, question: Question) -> Answer | None:
+        """Return what a client under the harvest brake is told; None: it is not under it."""
+        brake = runtime.brake
+        if brake is None or not brake.holds(question.client, runtime.trust.standing(question)):
+            return None
+        return HELD
+
     def ask(self, runtime: Runtime, question: Question) -> Answer:
         """Return the answer, within the deadline: 451 4.4.3 where nothing is known by then."""
         started = time.monotonic()
@@ -112,12 +126,18 @@ class MilterDoor:
         """Count a verdict, and log a refusal."""
         reason = verdict.reason.value if isinstance(verdict, Refuse | Defer) else ""
         domain = runtime.label(question.recipient.domain)
+        if runtime.brake is not None and reason == Reason.UNKNOWN.value and not shadow:
+            runtime.brake.unknown(question.client, runtime.trust.standing(question))
         with self._lock:
             self.tally(runtime, question, verdict).count += 1
-            if shadow and reason:
-                self._metrics.shadow(reason, domain).count += 1
-        if reason:
-            log_refusal(log, question, verdict, reply, shadow=shadow)
+            if shadow and (would := would_be(verdict)):
+                self._metrics.shadow(would, domain).count += 1
+                self._metrics.shadowed.note(question, verdict, domain)
+        if shadow:
+            log_shadow(log, question, verdict, reply, domain)
+        else:
+            log_refusal(log, question, verdict, reply)
+            log_accepted(log, question, verdict)
 
     def note_loop(self, reply: str, *, shadow: bool, **fields: object) -> None:
         """Count and log a message that is refused as a loop."""
@@ -125,7 +145,13 @@ class MilterDoor:
             self._metrics.requests(self.name, "refuse", Reason.LOOP.value, OTHER).count += 1
             if shadow:
                 self._metrics.shadow(Reason.LOOP.value, OTHER).count += 1
-        mode = "shadow" if shadow else ""
+                client, sender, detail = (
+                    str(fields.get(name, "")) for name in ("client", "sender", "detail")
+                )
+                self._metrics.shadowed.add(
+                    Reason.LOOP.value, OTHER, WHOLE_MESSAGE, client, sender, detail
+                )
+        mode = SHADOW if shadow else ""
         event(
             log,
             logging.INFO,

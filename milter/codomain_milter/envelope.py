@@ -13,7 +13,6 @@ from codomain.address import parse_mailbox
 
 if TYPE_CHECKING:
     from codomain_milter.dsn import Dsn
-    from codomain_milter.memo import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,9 @@ class Changes:
     """Recipients to delete, as they were given."""
 
 
+_NONE = Changes()
+
+
 @dataclass(slots=True)
 class Envelope:
     """What is known of one message."""
@@ -69,8 +71,8 @@ class Envelope:
     context: str = ""
     """The listener's name (``{daemon_name}``)."""
 
-    shelf: Shelf | None = None
-    """What its kind of asker was told; None: not known yet."""
+    probe: bool = False
+    """It has the sign of a call-out (:mod:`codomain.callout.sign`)."""
 
     taken: list[Taken] = field(default_factory=list)
     """The recipients so far."""
@@ -81,6 +83,17 @@ class Envelope:
     traces: list[str] = field(default_factory=list)
     """The values of trace fields, in their order."""
 
+    @property
+    def asker(self) -> tuple[object, ...]:
+        """Everything of it that a verdict reads."""
+        return (
+            self.authenticated,
+            self.fingerprint,
+            self.smtputf8,
+            self.context,
+            self.probe,
+        )
+
     def changes(self) -> Changes:
         """Return how the recipients change.
 
@@ -88,6 +101,8 @@ class Envelope:
         already is not added; where that recipient would be deleted itself, it stays, so
         that no order of additions and deletions loses mail.
         """
+        if not any(taken.target for taken in self.taken):
+            return _NONE
         stay = {taken.key for taken in self.taken if not taken.target}
         leave = {taken.key for taken in self.taken if taken.target}
         add: dict[str, tuple[str, Dsn | None]] = {}

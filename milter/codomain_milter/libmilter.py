@@ -4,7 +4,8 @@ The extension is used as it is: ``Milter.setsymlist`` fails on Python 3, and her
 arguments stay the bytes that the MTA sent.  Only what is needed is negotiated: connect,
 MAIL and header without a reply, RCPT, DATA and the end of the message with one.  DATA has
 a reply because on an inet socket every message would else stall for 40 ms (small writes
-of the MTA wait for a delayed acknowledgement).  The end of the header is wanted, without a reply,
+of the MTA wait for a delayed acknowledgement); there is nothing to say, so pymilter's C
+gives it, and Python is not asked.  The end of the header is wanted, without a reply,
 because of a message that has no header: libmilter takes the end of a message right after
 DATA for a mistake, answers nothing, and the MTA would wait until its time-out.
 
@@ -31,8 +32,6 @@ from codomain_milter.door import log
 from codomain_milter.session import FIELDS, Outcome, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from codomain_milter.door import MilterDoor
     from codomain_milter.place import Place
 
@@ -57,12 +56,7 @@ SILENT = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH
 LENGTHS = frozenset(map(len, FIELDS))
 """How long the names of the fields are that matter."""
 
-OUTCOMES = {
-    Outcome.CONTINUE: milter.CONTINUE,
-    Outcome.REJECT: milter.REJECT,
-    Outcome.TEMPFAIL: milter.TEMPFAIL,
-}
-"""How each outcome is told."""
+_CONTINUE = Outcome.CONTINUE  # at hand: an enum's members are found slowly
 
 
 def listen(door: MilterDoor, place: Place, mode: int) -> None:
@@ -85,7 +79,7 @@ def listen(door: MilterDoor, place: Place, mode: int) -> None:
     milter.set_exception_policy(milter.CONTINUE)
     milter.setconn(place.spec)
     milter.setbacklog(BACKLOG)
-    milter.register(NAME, data=hooks.data, negotiate=hooks.negotiate)
+    milter.register(NAME, negotiate=hooks.negotiate)
     before = os.umask(0o177)  # until it has its mode, nobody may connect
     try:
         milter.opensocket(0)
@@ -118,12 +112,10 @@ def stop() -> None:
     milter.stop()
 
 
-def _told(act: Callable[[], Outcome]) -> int:
-    """Turn an outcome into a status; what even the session could not catch is temporary."""
-    try:
-        return OUTCOMES[act()]
-    except BaseException:  # noqa: BLE001  # pymilter would take it for CONTINUE
-        return milter.TEMPFAIL
+def _status(outcome: Outcome) -> int:
+    if outcome is _CONTINUE:
+        return milter.CONTINUE
+    return milter.REJECT if outcome is Outcome.REJECT else milter.TEMPFAIL
 
 
 class _Hooks:
@@ -131,7 +123,7 @@ class _Hooks:
 
     def __init__(self, door: MilterDoor) -> None:
         self._door = door
-        self._waits = False  # an MTA that waits for replies to fields has been here
+        self._waits = False  # an MTA that waits for replies to header or its end has been here
 
     def negotiate(self, context: milter.Context, options: list[int]) -> int:
         """Choose actions and steps among those that the MTA offers (xxfi_negotiate)."""
@@ -139,7 +131,7 @@ class _Hooks:
         session = Session(self._door, context, replaces=offered & REPLACE == REPLACE)
         context.setpriv(session)
         session.silent = SILENT & steps
-        if not steps & milter.P_NR_HDR:
+        if session.silent != SILENT:
             self._waits = True
         if offered & milter.SETSYMLIST:
             context.setsymlist(milter.M_CONNECT, CONNECT_MACROS)
@@ -167,11 +159,10 @@ class _Hooks:
 
     def rcpt(self, context: milter.Context, recipient: bytes, *parameters: bytes) -> int:
         """Decide on a recipient (xxfi_envrcpt)."""
-        return _told(lambda: self._session(context).rcpt(recipient, *parameters))
-
-    def data(self, context: milter.Context) -> int:
-        """Let the message come (xxfi_data)."""
-        return _told(self._session(context).data)
+        try:
+            return _status(self._session(context).rcpt(recipient, *parameters))
+        except BaseException:  # noqa: BLE001  # pymilter would take it for CONTINUE
+            return milter.TEMPFAIL
 
     def header(self, context: milter.Context, name: str, value: bytes) -> int:
         """Look at a field (xxfi_header); by far the most callbacks are for others than ours."""
@@ -183,11 +174,16 @@ class _Hooks:
 
     def eoh(self, context: milter.Context) -> int:
         """Pass the end of the header by (xxfi_eoh)."""
+        if not self._waits:
+            return milter.NOREPLY
         return self._quiet(self._session(context), milter.P_NR_EOH)
 
     def eom(self, context: milter.Context) -> int:
         """End a message (xxfi_eom)."""
-        return _told(self._session(context).eom)
+        try:
+            return _status(self._session(context).eom())
+        except BaseException:  # noqa: BLE001  # the same
+            return milter.TEMPFAIL
 
     def abort(self, context: milter.Context) -> int:
         """Forget a message (xxfi_abort)."""

@@ -17,10 +17,10 @@ too, and comes back for it once by right; the second such field is the proof.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
+from binascii import b2a_base64
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ PROOFS = 2
 _MARK_OCTETS = 9
 _SIGNATURE_OCTETS = 12
 _ID_OCTETS = 4
+_URLSAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 _FORM = re.compile(r"([0-9a-f]{8}) ([A-Za-z0-9_,-]+) ([A-Za-z0-9_-]{16})")
 
 
@@ -68,18 +69,24 @@ class Seen:
         return mark in self.single or self.several[mark] >= PROOFS
 
 
+UNSEEN = Seen()
+"""What no trace field says."""
+
+
 class Tracer:
     """Writes and reads the trace fields of one instance."""
 
     def __init__(self, key: bytes) -> None:
         """Take the instance's secret, :data:`KEY_OCTETS` octets."""
-        self._key = key
-        self.instance = self._hash(b"instance", _ID_OCTETS, b"").hex()
+        # Keyed once: what is copied is half as dear as what is made.
+        self._marker = _keyed(key, b"mark", _MARK_OCTETS)
+        self._signer = _keyed(key, b"field", _SIGNATURE_OCTETS)
+        self.instance = _keyed(key, b"instance", _ID_OCTETS).hexdigest()
 
     def mark(self, connector: str, recipient: str, sender: str) -> str:
         """Return the mark of a recipient's key on its way to a connector."""
         text = f"{connector}\0{recipient}\0{sender}".encode("utf-8", "surrogateescape")
-        return _text(self._hash(b"mark", _MARK_OCTETS, text))
+        return _hashed(self._marker, text)
 
     def value(self, marks: Iterable[str]) -> str:
         """Return the value of a new field; the marks are distinct, the first ones count."""
@@ -105,11 +112,14 @@ class Tracer:
         return seen
 
     def _signature(self, listed: str) -> str:
-        return _text(self._hash(b"field", _SIGNATURE_OCTETS, listed.encode()))
-
-    def _hash(self, person: bytes, octets: int, text: bytes) -> bytes:
-        return hashlib.blake2s(text, digest_size=octets, key=self._key, person=person).digest()
+        return _hashed(self._signer, listed.encode())
 
 
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode()
+def _keyed(key: bytes, person: bytes, octets: int) -> hashlib.blake2s:
+    return hashlib.blake2s(digest_size=octets, key=key, person=person)
+
+
+def _hashed(keyed: hashlib.blake2s, text: bytes) -> str:
+    copy = keyed.copy()
+    copy.update(text)
+    return b2a_base64(copy.digest(), newline=False).translate(_URLSAFE).decode()

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What `make demo` needs from the system: a Postfix, a slapd, openssl, a C compiler and what
 # pymilter is built with: the headers of libmilter and of Python. With the argument `tests`, also
-# the servers of `make test`: Samba's domain controller, Redis, Prometheus, and ip(8). Missing
-# Debian packages are installed, as root or through sudo. It starts no service, asks no question,
-# removes no package and never replaces another mail transport agent. When all is there it changes
-# nothing and needs no privilege.
+# the servers of `make test` (Samba's domain controller, Redis, Prometheus), Chromium, and the tools
+# that build and judge the Debian package. Missing Debian packages are installed, as root or through
+# sudo. It starts no service, asks no question, removes no package and never replaces another mail
+# transport agent. When all is there it changes nothing and needs no privilege.
 #
 # CODOMAIN_SETUP_ROOT: a folder to look into in place of /, for the tests of this script.
 
@@ -19,7 +19,16 @@ programs=(postfix slapd slapadd openssl gcc)
 if [ "${1:-}" = tests ]; then
   packages+=(samba samba-ad-dc samba-ad-provision samba-dsdb-modules python3-samba ldb-tools)
   packages+=(redis-server prometheus iproute2)
-  programs+=(samba ldbmodify redis-server prometheus promtool ip)
+  # What the Debian package is built, looked over and installed with, and its manual pages.
+  packages+=(debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling)
+  packages+=(dpkg-dev fakeroot lintian mandoc groff-base systemd)
+  packages+=(python3-aiohttp python3-cachetools python3-click python3-idna python3-ldap3)
+  packages+=(python3-lmdb python3-milter python3-prometheus-client python3-redis python3-rich)
+  packages+=(python3-uvloop)
+  # The status page is looked at in a real browser; npm fetches the rules it is judged by.
+  packages+=(chromium)
+  command -v npm >/dev/null 2>&1 || packages+=(npm)
+  programs+=(samba ldbmodify redis-server prometheus promtool ip mandoc groff systemd-analyze chromium npm)
 fi
 
 . "$here/python.sh"

@@ -17,6 +17,12 @@ log = logging.getLogger("codomain.policyd")
 log_refusal = partial(journal.log_refusal, log)
 """Log one recipient that is refused or deferred."""
 
+log_accepted = partial(journal.log_accepted, log)
+"""Log one recipient that is let through, at debug."""
+
+log_shadow = partial(journal.log_shadow, log)
+"""Log one recipient that shadow mode let through."""
+
 
 class Throttle(journal.Throttle):
     """Lets a few lines of each kind through, and counts the rest."""

@@ -53,7 +53,9 @@ READ = frozenset(
         "client_address",
         "sender",
         "recipient",
+        "queue_id",
         "instance",
+        "size",
         "sasl_username",
         "ccert_fingerprint",
         "policy_context",
@@ -84,8 +86,14 @@ class PolicyRequest:
     sender: bytes = b""
     """The envelope sender, unquoted."""
 
+    queue_id: bytes = b""
+    """The queue id; empty until a recipient was accepted (smtpd_delay_open_until_valid_rcpt)."""
+
     instance: bytes = b""
     """The same for all requests of one message; empty at VRFY."""
+
+    size: bytes = b""
+    """The size that the client declared at MAIL FROM, in digits; 0: none."""
 
     username: bytes = b""
     """The login name of an authenticated client."""
@@ -172,7 +180,9 @@ def _request(block: bytes, found: dict[bytes, bytes]) -> PolicyRequest:
         recipient=found.get(b"recipient", b""),
         client=found.get(b"client_address", b""),
         sender=found.get(b"sender", b""),
+        queue_id=found.get(b"queue_id", b""),
         instance=found.get(b"instance", b""),
+        size=found.get(b"size", b""),
         username=found.get(b"sasl_username", b""),
         fingerprint=found.get(b"ccert_fingerprint", b""),
         context=found.get(b"policy_context", b""),

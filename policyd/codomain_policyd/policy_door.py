@@ -10,25 +10,36 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from codomain.address import parse_recipient
+from codomain.callout import sign
 from codomain.metrics import OTHER
 from codomain.question import Door as Kind
 from codomain.question import Question
+from codomain.resolver import Answer
+from codomain.shadow import would_be
 from codomain.verdict import Defer, Reason, Refuse
 from codomain_policyd.connection import Connection
 from codomain_policyd.door import Asked, Door
-from codomain_policyd.journal import log_refusal
+from codomain_policyd.journal import log_accepted, log_refusal, log_shadow
 from codomain_policyd.policy import RECIPIENT_STATE, PolicyDecoder, PolicyRequest, quick
 from codomain_policyd.reply import BROKEN, DUNNO, policy_action, reply_action, reply_line
 from codomain_policyd.route import Routes
 from codomain_policyd.verdicts import Shelf, shelf_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
 
-    from codomain.resolver import Answer
     from codomain.runtime import InForce, Runtime
     from codomain.verdict import Verdict
     from codomain_policyd.journal import Throttle
+
+
+HELD = Answer(Defer(Reason.HARVEST), 0.0)
+"""The answer to a client under the harvest brake, whoever the recipient is."""
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class PolicyDoor(Door[PolicyRequest]):
@@ -42,6 +53,8 @@ class PolicyDoor(Door[PolicyRequest]):
         super().__init__(in_force, throttle)
         # Messages under way keep their route over a reload.
         self._routes = Routes()
+        self.on_braked: Callable[[], object] = _nothing
+        """What is called when a client has come under the harvest brake: forget its shelf."""
 
     def _ask(
         self, request: PolicyRequest, runtime: Runtime, now: float
@@ -56,9 +69,35 @@ class PolicyDoor(Door[PolicyRequest]):
             if reply is not None:
                 return reply
         question = question_of(request)
+        if self._braked(question, runtime):
+            asked = Asked(request, question, runtime, self.verdicts, None, now)
+            return self._answered(asked, HELD)
         if shelf is None:
             shelf = self._shelf(question, runtime, client, rest)
         return self._peek(Asked(request, question, runtime, self.verdicts, shelf, now))
+
+    def _braked(self, question: Question, runtime: Runtime) -> bool:
+        """Tell whether the client is told nothing (``[harvest]``)."""
+        brake = runtime.brake
+        if brake is None or not brake.holds(question.client, runtime.trust.standing(question)):
+            return False
+        self._forget()  # the milter may have braked it
+        return True
+
+    def _count(self, asked: Asked[PolicyRequest], verdict: Verdict) -> None:
+        """Count an unknown recipient; a client that comes under the brake loses its shelf."""
+        runtime, question = asked.runtime, asked.question
+        brake = runtime.brake
+        if brake is None or not isinstance(verdict, Refuse) or verdict.reason is not Reason.UNKNOWN:
+            return
+        # Each has to be counted: none is answered from memory.
+        asked.shelf = None
+        if brake.unknown(question.client, runtime.trust.standing(question)):
+            self._forget()
+
+    def _forget(self) -> None:
+        self.verdicts.forget_clients()
+        self.on_braked()
 
     def _shelf(
         self, question: Question, runtime: Runtime, client: bytes, rest: bytes
@@ -75,11 +114,10 @@ class PolicyDoor(Door[PolicyRequest]):
         verdict, runtime = answer.verdict, asked.runtime
         if runtime.shadow(asked.question):
             return self._shadow(asked, verdict)
+        self._count(asked, verdict)
         by_filter = runtime.config.policyd.redirect == "filter"
         reply = policy_action(verdict, runtime.replies, by_filter=by_filter)
-        if isinstance(verdict, Refuse | Defer):
-            log_refusal(asked.question, verdict, reply_line(runtime.replies[verdict.reason]))
-        elif asked.shelf is None:
+        if asked.shelf is None and not isinstance(verdict, Refuse | Defer):
             # Whatever may be led elsewhere is kept on no shelf.
             settled = self._routes.settle(asked.request.instance, asked.request.recipient, reply)
             if settled is None:
@@ -87,20 +125,28 @@ class PolicyDoor(Door[PolicyRequest]):
                 reply = reply_action(runtime.replies[Reason.ROUTE])
             else:
                 reply = settled
+        if isinstance(verdict, Refuse | Defer):
+            log_refusal(asked.question, verdict, reply_line(runtime.replies[verdict.reason]))
+        else:
+            log_accepted(asked.question, verdict)
         tally = self._tally(asked, verdict)
         tally.count += 1
         self._keep(asked, asked.request.recipient, answer, (reply, tally))
         return reply
 
     def _shadow(self, asked: Asked[PolicyRequest], verdict: Verdict) -> bytes:
-        """Count and log what would have been refused, and let the mail through."""
+        """Count and log what would have been refused or redirected, and let the mail through."""
         self._tally(asked, verdict).count += 1
-        if isinstance(verdict, Refuse | Defer):
+        reason = would_be(verdict)
+        if reason:
             runtime = asked.runtime
             domain = runtime.label(asked.question.recipient.domain)
-            self.metrics.shadow(verdict.reason.value, domain).count += 1
-            reply = reply_line(runtime.replies[verdict.reason])
-            log_refusal(asked.question, verdict, reply, shadow=True)
+            self.metrics.shadow(reason, domain).count += 1
+            self.metrics.shadowed.note(asked.question, verdict, domain)
+            reply = ""
+            if isinstance(verdict, Refuse | Defer):
+                reply = reply_line(runtime.replies[verdict.reason])
+            log_shadow(asked.question, verdict, reply, domain)
         return DUNNO
 
 
@@ -156,6 +202,9 @@ def question_of(request: PolicyRequest) -> Question:
         fingerprint=_text(request.fingerprint),
         context=_text(request.context),
         sender=_text(request.sender),
+        queue_id=_text(request.queue_id),
+        instance=_text(request.instance),
+        probe=sign.declared(request.size),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import sys
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codomain.log import event
+from codomain_policyd.activation import Activation
 from codomain_policyd.journal import Throttle, log
 from codomain_policyd.listeners import BACKLOG, Listening, close_all, listen
 from codomain_policyd.map_door import MapConnection, MapDoor
@@ -28,16 +30,30 @@ else, and Postfix's time-out for a policy server is 100 s (smtpd_policy_service_
 DRAIN_SECONDS = 0.1
 """At a stop connections stay open for so long, because a request may be on its way."""
 
-DESCRIPTORS = 256
-"""File descriptors beside those of the connections: directories, logs, the admin door."""
+DESCRIPTORS = 65_536
+"""The most file descriptors that are asked for where the hard limit sets no bound.
+
+Below it all are: libmilter bounds its connections by nothing, and takes the descriptors of
+the doors here where there are too few.
+"""
 
 
 class Doors:
     """All policy and map listeners of one process, and their connections."""
 
-    def __init__(self, in_force: InForce, *, unread_seconds: float = UNREAD_SECONDS) -> None:
-        """Take the runtime in force; a test may make unread answers expire sooner."""
+    def __init__(
+        self,
+        in_force: InForce,
+        *,
+        unread_seconds: float = UNREAD_SECONDS,
+        activation: Activation | None = None,
+    ) -> None:
+        """Take the runtime in force, and the sockets that somebody opened for us.
+
+        A test may make unread answers expire sooner.
+        """
         self._in_force = in_force
+        self._activation = activation or Activation([])
         self._unread_seconds = unread_seconds
         self._throttle = Throttle()
         self.policy = PolicyDoor(in_force, self._throttle)
@@ -49,6 +65,7 @@ class Doors:
         self._alone = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
         self._stopping = False
+        self.policy.on_braked = self._forget
 
     @property
     def sockets(self) -> dict[str, list[object]]:
@@ -67,7 +84,7 @@ class Doors:
             ListenError: One of them cannot be opened; the text names it, and what holds it.
         """
         section = self._in_force.runtime.config.policyd
-        _allow_descriptors(section.max_connections + DESCRIPTORS)
+        _allow_descriptors()
         protocols = {
             self.policy.name: self._policy_connection,
             self.maps.name: self._map_connection,
@@ -78,7 +95,9 @@ class Doors:
                 (self.maps.name, section.socketmap_listen),
             ):
                 for endpoint in endpoints:
-                    opened = listen(endpoint, group=section.socket_group, mode=section.socket_mode)
+                    opened = [
+                        Listening(endpoint, sock) for sock in self._activation.take(endpoint)
+                    ] or listen(endpoint, group=section.socket_group, mode=section.socket_mode)
                     self._listening += [(door, listening) for listening in opened]
             for door, listening in self._listening:
                 self._servers.append(await _serve(listening, protocols[door]))
@@ -87,6 +106,8 @@ class Doors:
             raise
         for door, listening in self._listening:
             event(log, logging.INFO, "listening", door=door, at=listening.endpoint)
+        for place in self._activation.left():
+            event(log, logging.WARNING, "socket of systemd not in the configuration", at=place)
         self._sweep()
 
     def refresh(self) -> None:
@@ -96,6 +117,10 @@ class Doors:
         """
         self.policy.refresh()
         self.maps.refresh()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let every connection look its client up anew."""
         for connection in self._connections:
             connection.forget()
 
@@ -185,13 +210,20 @@ async def _serve(
 ) -> asyncio.AbstractServer:
     loop = asyncio.get_running_loop()
     if listening.endpoint.kind == "unix":
-        return await loop.create_unix_server(protocol, sock=listening.sock, backlog=BACKLOG)
+        # From 3.13 on asyncio removes the file of a server that it closes: ours is removed by
+        # Listening.unlink, and one of systemd's outlives this process.
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        return await loop.create_unix_server(
+            protocol, sock=listening.sock, backlog=BACKLOG, **options
+        )
     return await loop.create_server(protocol, sock=listening.sock, backlog=BACKLOG)
 
 
-def _allow_descriptors(wanted: int) -> None:
+def _allow_descriptors() -> None:
     """Raise the soft limit of open files as far as the hard one permits (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        # A sandbox may forbid the call; then the limit is as it was.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -7,7 +7,9 @@ recipient: a shelf stands for everything else that a verdict reads (:func:`shelf
 
 Never kept are temporary verdicts, those for peers (they depend on the connector that the
 mail came from), those for strangers where some connector does not relay for them, and all
-of them where the answer depends on the rest of the message (``redirect = filter``).
+of them where the answer depends on the rest of the message (``redirect = filter``).  With
+the harvest brake unknown recipients are not kept either, because each has to be counted,
+and a client under the brake has no shelf.
 
 What strangers can make at will (refusals, relays, passes) lies apart from what directories
 hold, so that guessing pushes no real recipient out.  Each store is bounded by two
@@ -118,6 +120,11 @@ class Verdicts:
         self._remember((client, rest), shelf)
         return shelf
 
+    def forget_clients(self) -> None:
+        """Forget which shelf belongs to whom: some client gets nothing from memory any more."""
+        self.clients = {}
+        self._clients_before = {}
+
     def _remember(self, client: tuple[bytes, bytes], shelf: Shelf) -> None:
         if len(self.clients) >= self._client_limit:
             self._clients_before = self.clients
@@ -193,4 +200,6 @@ def shelf_key(question: Question, standing: Standing) -> Hashable:
         question.fingerprint if standing.trusted else "",
         question.smtputf8,
         question.context,
+        # A peer's shelf would be another one for each; no verdict for a peer is kept, though.
+        bool(standing.peer_of) and question.probe,
     )

@@ -164,10 +164,10 @@ def parse_recipient(raw: bytes) -> Address:
     text = _strip_route(whole) if whole.startswith("@") else whole
     routed = text is not whole
     local, at, written = _split(text)
-    if not at:
-        return _address(local, "", "", routed=routed)
     if local.startswith('"') and _QUOTED_STRING.fullmatch(local):
         local = _PAIR.sub(r"\1", local[1:-1])
+    if not at:
+        return _address(local, "", "", routed=routed)
     return _address(local, fold_domain(written), written, routed=routed)
 
 

@@ -90,6 +90,12 @@ class Known(NamedTuple):
     detail: str = ""
     """What was wrong, where the look-up failed."""
 
+    shared: bool = False
+    """It came from the second level (:mod:`codomain.shared`)."""
+
+    mark: int = 0
+    """What :meth:`Cache.doubt` has been called until then, for answers of this origin."""
+
 
 class Cache:
     """The answers of all directories."""
@@ -97,6 +103,7 @@ class Cache:
     def __init__(self, size: int, lifetimes: Lifetimes) -> None:
         self.lifetimes = lifetimes
         self.epoch = 0
+        self._marks = [0, 0]  # of what we were answered ourselves, and of what came shared
         self._lock = threading.Lock()
         self._found: LRUCache[Key, Known] = LRUCache(max(size, 1))
         self._absent: LRUCache[Key, Known] = LRUCache(max(size, 1))
@@ -111,10 +118,14 @@ class Cache:
         """
         with self._lock:
             known = self._found.get(key)
-            if known is not None and now < known.until:
+            if known is not None and now < known.until and known.mark == self._marks[known.shared]:
                 return known
             absent = self._absent.get(key)
-            if absent is not None and now < absent.until:
+            if (
+                absent is not None
+                and now < absent.until
+                and absent.mark == self._marks[absent.shared]
+            ):
                 return absent
             failed = self._failed.get(key)
             if failed is None or now >= failed.until:
@@ -132,14 +143,31 @@ class Cache:
             until = now + self.lifetimes.failed
             return Known(State.STALE, known.entries, until, until)
 
-    def put(self, key: Key, entries: tuple[Recipient, ...], now: float, epoch: int) -> None:
-        """Keep what a directory answered; nothing is kept of a look-up that a purge overtook."""
+    def put(
+        self,
+        key: Key,
+        entries: tuple[Recipient, ...],
+        now: float,
+        epoch: int,
+        left: float | None = None,
+    ) -> None:
+        """Keep what a directory answered; nothing is kept of a look-up that a purge overtook.
+
+        ``left``: another gateway was answered, and so many seconds of its answer's lifetime
+        are left; it grows no older here than there.
+        """
         lifetimes = self.lifetimes
-        lifetime = lifetimes.found if entries else lifetimes.not_found
-        lifetime *= 1 - random.random() * JITTER  # noqa: S311  # no secret hangs on it
+        whole = lifetimes.found if entries else lifetimes.not_found
+        if left is None:
+            lifetime = whole * (1 - random.random() * JITTER)  # noqa: S311  # no secret
+            refresh = now + lifetime * lifetimes.refresh_ahead
+        else:
+            lifetime = min(left, whole)
+            refresh = now + max(0.0, lifetime - whole * (1 - lifetimes.refresh_ahead))
         until = now + lifetime
+        shared = left is not None
         state = State.FRESH if entries else State.ABSENT
-        known = Known(state, entries, until, now + lifetime * lifetimes.refresh_ahead)
+        known = Known(state, entries, until, refresh, "", shared, self._marks[shared])
         with self._lock:
             if epoch != self.epoch:
                 return
@@ -176,6 +204,23 @@ class Cache:
             for store in self._stores:
                 store.clear()
         return dropped
+
+    def doubt(self, *, shared_only: bool = False) -> None:
+        """Believe nothing that is kept, as if its lifetime were over: entries still serve stale.
+
+        For when a purge of another gateway may have been missed; ``shared_only`` doubts what
+        came from the second level.  No pause grows with the number of entries.
+        """
+        with self._lock:
+            self.epoch += 1
+            self._marks[True] += 1
+            if not shared_only:
+                self._marks[False] += 1
+
+    def due(self, entries: tuple[Recipient, ...], left: float) -> bool:
+        """Tell whether an answer with so much time left should be asked for again by now."""
+        whole = self.lifetimes.found if entries else self.lifetimes.not_found
+        return left <= whole * (1 - self.lifetimes.refresh_ahead)
 
     def overtake(self) -> None:
         """Keep what is known, but let searches that have begun store nothing any more."""

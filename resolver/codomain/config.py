@@ -25,6 +25,7 @@ from codomain.settings.named import (
     PolicySection,
 )
 from codomain.settings.names import Endpoint, Network
+from codomain.settings.provenance import origins_of
 from codomain.settings.sections import (
     CacheSection,
     CalloutSection,
@@ -36,8 +37,8 @@ from codomain.settings.sections import (
     RedirectSection,
     TrustSection,
 )
-from codomain.settings.source import MAIN_CF, expand, join, override, read_file
-from codomain.settings.whole import SINGLE, Config, ReplyOverride, keys_of
+from codomain.settings.source import MAIN_CF, expand, join, override, parameters_of, read_file
+from codomain.settings.whole import Config, ReplyOverride
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ __all__ = [
     "RedirectSection",
     "ReplyOverride",
     "TrustSection",
+    "control_setting",
     "load",
     "parse",
     "postfix_parameters",
@@ -112,12 +114,28 @@ def postfix_setting(files: Sequence[Path]) -> str:
     return build(join(blocks, faults), faults).codomain.postfix
 
 
-def postfix_parameters() -> tuple[str, ...]:
-    """Return the names of the main.cf parameters that :func:`load` looks at."""
-    overrides = [
-        f"codomain_{kind}_{name}" for kind, section in SINGLE.items() for name in keys_of(section)
-    ]
-    return (*defaults.MAIN_CF_DEFAULTS, *overrides)
+def control_setting(files: Sequence[Path], postfix: Mapping[str, str]) -> str:
+    """Return where the daemon's control socket is, for its commands.
+
+    It raises nothing, and looks at nothing else: the daemon runs with a configuration that
+    was good, whatever the files say meanwhile.  ``postfix`` as for :func:`load`.
+    """
+    faults = Faults()
+    blocks = [block for path in expand(files) for block in read_file(path, faults)]
+    source = join(blocks, faults)
+    override(source, postfix, faults)
+    return build(source, faults).codomain.control_socket
+
+
+def postfix_parameters(files: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Return the names of the main.cf parameters that :func:`load` looks at.
+
+    ``files``: as for :func:`load`; without them the sections that have names are left out.
+    It raises nothing, as :func:`postfix_setting` does.
+    """
+    faults = Faults()
+    blocks = [block for path in expand(files) for block in read_file(path, faults)]
+    return (*defaults.MAIN_CF_DEFAULTS, *parameters_of(join(blocks, faults)))
 
 
 def _finish(
@@ -128,10 +146,11 @@ def _finish(
     config = build(source, faults)
     config = defaults.complete(config, source, postfix, faults)
     checks.check(config, source, faults)
+    checks.classes(config, postfix, faults)
     config = checks.secrets(config, source, faults)
     order = [*map(str, files), MAIN_CF]
     if faults.faults:
         raise ConfigError(faults.fault_lines(order))
-    config = replace(config, files=files)
+    config = replace(config, files=files, origins=origins_of(source, postfix))
     advice.advise(config, source, faults)
     return replace(config, warnings=tuple(faults.warning_lines(order)))

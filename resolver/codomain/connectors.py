@@ -52,6 +52,9 @@ class Connector:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Where its system, and all behind it, sends from: its peers."""
 
+    verify: bool = False
+    """Its system is asked whether it knows the recipient (``verify = callout``)."""
+
     def is_peer(self, client: IPv4Address | IPv6Address | None) -> bool:
         """Tell whether mail from this client comes from the connector's own system."""
         return client is not None and any(client in network for network in self.networks)
@@ -143,6 +146,7 @@ def connector_from(section: ConnectorSection, lookup: Lookup) -> Connector:
         spaces=tuple(section.address_spaces),
         hosts=frozenset(host_name(host) for host in hosts),
         networks=tuple(_networks(section.peers or [host_name(host) for host in hosts], lookup)),
+        verify=section.verify == "callout",
     )
 
 

@@ -24,6 +24,16 @@ class DirectoryError(CodomainError):
     reason = "directory"
 
 
+class NextSystemError(CodomainError):
+    """A next system cannot be asked about a recipient now, so nothing is known of it.
+
+    ``[callout] on_failure`` decides: the mail is taken, or the MTA gets ``451 4.4.1``
+    (RFC 3463, X.4.1: no answer from host).
+    """
+
+    reason = "callout"
+
+
 class RecordError(CodomainError):
     """A record of a file that cannot be used: malformed, or an address that cannot be parsed.
 
@@ -47,3 +57,28 @@ class ConfigError(CodomainError):
 
 class ListenError(CodomainError):
     """A port or socket cannot be opened; the program ends with status 71 (EX_OSERR)."""
+
+
+class IndexUnusableError(CodomainError):
+    """A local index cannot be read: it is missing, not complete, or of another source.
+
+    The daemon asks the directory itself meanwhile; a follower begins a new index.
+    """
+
+    reason = "directory"
+
+
+class IndexDamagedError(IndexUnusableError):
+    """A local index is not as it was written; nothing that it says is believed."""
+
+
+class IndexBusyError(CodomainError):
+    """Another process writes this index."""
+
+
+class IndexWriteError(CodomainError):
+    """A local index cannot be written: no space, no right, a disk that fails."""
+
+
+class ShrinkError(CodomainError):
+    """A change would take more away than ``max_shrink`` lets it; nothing was changed."""

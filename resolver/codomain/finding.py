@@ -7,7 +7,7 @@ know yet, the way back is an exception of this module, which never leaves the de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from codomain.directory.base import Kind
 
@@ -39,15 +39,31 @@ class Trace(Protocol):
         """Take one step: its name and what it found."""
 
 
+class Inquiry(NamedTuple):
+    """A recipient of whom a next system is asked."""
+
+    connector: str
+    """The name of the connector."""
+
+    key: str
+    """The address as directories compare it, by which a purge finds it."""
+
+    address: str
+    """The address as the next system will be given it, quoted where it must be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What must be asked before it can be decided."""
 
     directory: str
-    """The directory to be asked."""
+    """The directory to be asked; empty: a next system."""
 
     key: str
     """The address, as :attr:`codomain.address.Address.key`."""
+
+    inquiry: Inquiry | None = None
+    """What a next system has to be asked; None: a directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from codomain.errors import DirectoryError
 from codomain.log import event
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from codomain.cache import Cache, Key
     from codomain.directory.base import Directory, Recipient
+    from codomain.shared import Shared
 
     Result = tuple[Recipient, ...] | DirectoryError
 
@@ -44,6 +45,19 @@ address whose search always fails must not fill the log while the others succeed
 log = logging.getLogger("codomain.directory")
 
 
+class Landing(NamedTuple):
+    """How a search ended."""
+
+    result: Result
+    """The entries, or the error."""
+
+    asked: bool = False
+    """The directory was asked at all."""
+
+    left: float | None = None
+    """Seconds that are left of another gateway's answer; None: it is none."""
+
+
 class Flights:
     """All searches under way."""
 
@@ -53,11 +67,16 @@ class Flights:
         threads: Mapping[str, int],
         seconds: Mapping[str, float],
         cache: Cache,
+        shared: Shared | None = None,
     ) -> None:
-        """Take the directories, and for each the threads and the seconds of one search."""
+        """Take the directories, and for each the threads and the seconds of one search.
+
+        ``shared`` is the second level of the cache, if there is one.
+        """
         self._directories = directories
         self._seconds = seconds
         self._cache = cache
+        self._shared = shared
         self._flights: dict[tuple[Key, int], asyncio.Future[Result]] = {}
         self._waiting = dict.fromkeys(directories, 0)
         self._executors = {
@@ -85,9 +104,11 @@ class Flights:
         """The directories whose last search failed, and what was wrong."""
         return self._down
 
-    def fly(self, key: Key) -> asyncio.Future[Result]:
+    def fly(self, key: Key, *, anew: bool = False) -> asyncio.Future[Result]:
         """Return the flight of an address, started if there is none.
 
+        ``anew``: it is known, and what other gateways were answered does only if it is
+        younger.
         The future ends with the entries or with the error, and is never cancelled by us;
         what it found is in the cache by then, unless a purge came in between.
         """
@@ -101,7 +122,7 @@ class Flights:
                 return flight
             latest = time.monotonic() + self._seconds[key[0]] + GRACE
             try:
-                search = self._executors[key[0]].submit(self._search, key, latest)
+                search = self._executors[key[0]].submit(self._search, key, latest, anew)
             except RuntimeError:  # a request that outlived its configuration
                 flight.set_result(DirectoryError(CLOSED))
                 return flight
@@ -117,34 +138,40 @@ class Flights:
         for executor in self._executors.values():
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _search(self, key: Key, latest: float) -> tuple[Result, bool]:
-        """Search in a thread: the result, and whether the directory was asked at all."""
+    def _search(self, key: Key, latest: float, anew: bool) -> Landing:  # noqa: FBT001 - submit's
+        """Search in a thread: at the other gateways' answers first, then in the directory."""
         name, address = key
         if time.monotonic() > latest:
-            return DirectoryError("no thread was free in time"), False
+            return Landing(DirectoryError("no thread was free in time"))
+        shared = self._shared
+        seen = None if shared is None else shared.get(name, address)
+        if (
+            seen is not None
+            and seen.entries is not None
+            and not (anew and self._cache.due(seen.entries, seen.left))
+        ):
+            return Landing(seen.entries, left=seen.left)
         try:
-            return self._directories[name].find(address, self._seconds[name]), True
+            entries = self._directories[name].find(address, self._seconds[name])
         except DirectoryError as error:
-            return error, True
+            return Landing(error, asked=True)
         except Exception as error:  # the edge of a directory: a fault of ours is no answer
             log.exception("search failed by a fault of our own")
-            return DirectoryError(f"internal error: {type(error).__name__}"), True
+            return Landing(DirectoryError(f"internal error: {type(error).__name__}"), asked=True)
+        if shared is not None and seen is not None:
+            shared.put(name, address, entries, seen)
+        return Landing(entries, asked=True)
 
-    def _land(
-        self,
-        key: Key,
-        epoch: int,
-        flight: asyncio.Future[Result],
-        outcome: tuple[Result, bool],
-    ) -> None:
-        result, asked = outcome
+    def _land(self, key: Key, epoch: int, flight: asyncio.Future[Result], landing: Landing) -> None:
+        result = landing.result
         now = time.monotonic()
         self._flights.pop((key, epoch), None)
         self._waiting[key[0]] -= 1
         if not isinstance(result, DirectoryError):
-            self._cache.put(key, result, now, epoch)
-            self._set_down(key[0], "")
-        elif asked:
+            self._cache.put(key, result, now, epoch, landing.left)
+            if landing.asked:
+                self._set_down(key[0], "")
+        elif landing.asked:
             self._cache.fail(key, str(result), now, epoch)
             self._set_down(key[0], str(result) or "no answer")
         if not flight.done():
@@ -162,9 +189,9 @@ class Flights:
             self.on_change(directory, detail)
 
 
-def _outcome(search: Future[tuple[Result, bool]]) -> tuple[Result, bool]:
+def _outcome(search: Future[Landing]) -> Landing:
     """Return what a search found; one that :meth:`Flights.close` cancelled asked nobody."""
-    return (DirectoryError(CLOSED), False) if search.cancelled() else search.result()
+    return Landing(DirectoryError(CLOSED)) if search.cancelled() else search.result()
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

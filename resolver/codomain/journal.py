@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from codomain.log import event
-from codomain.verdict import Defer, Refuse
+from codomain.shadow import REDIRECT, SHADOW
+from codomain.verdict import Defer, Deliver, Pass, Redirect, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,29 +28,75 @@ WINDOW_SECONDS = 60.0
 
 
 def log_refusal(
-    log: logging.Logger,
-    question: Question,
-    verdict: Verdict,
-    reply: str,
-    *,
-    shadow: bool = False,
+    log: logging.Logger, question: Question, verdict: Verdict, reply: str, **more: object
 ) -> None:
-    """Log one recipient that is refused or deferred, with the details that no client is told."""
+    """Log one recipient that is refused or deferred, with the details that no client is told.
+
+    ``more`` are fields that stand behind the others.
+    """
     if not isinstance(verdict, Refuse | Defer):
         return
     event(
         log,
         logging.INFO,
         "refused" if isinstance(verdict, Refuse) else "deferred",
-        door=question.door.value,
-        client=question.client or "unknown",
-        sender=question.sender,
-        recipient=question.recipient,
+        **_who(question),
         reason=verdict.reason.value,
         reply=reply,
         dn=verdict.dn,
         detail=verdict.detail,
-        mode="shadow" if shadow else "",
+        **more,
+    )
+
+
+def log_shadow(
+    log: logging.Logger, question: Question, verdict: Verdict, reply: str, domain: str
+) -> None:
+    """Log one recipient that shadow mode let through; ``codomain shadow report`` reads the lines.
+
+    ``domain`` is the metrics' label, by which refusals and redirects are counted.
+    """
+    if not isinstance(verdict, Redirect):
+        log_refusal(log, question, verdict, reply, mode=SHADOW, domain=domain)
+        return
+    event(
+        log,
+        logging.INFO,
+        "redirected",
+        **_who(question),
+        reason=REDIRECT,
+        target=verdict.target,
+        dn=verdict.dn,
+        mode=SHADOW,
+        domain=domain,
+    )
+
+
+def _who(question: Question) -> dict[str, object]:
+    return {
+        "door": question.door.value,
+        "client": question.client or "unknown",
+        "queue_id": question.queue_id,
+        "instance": question.instance,
+        "sender": question.sender,
+        "recipient": question.recipient,
+    }
+
+
+def log_accepted(log: logging.Logger, question: Question, verdict: Verdict) -> None:
+    """Log one recipient that is let through; at ``log_level = debug`` alone."""
+    if isinstance(verdict, Refuse | Defer) or not log.isEnabledFor(logging.DEBUG):
+        return
+    way = None if isinstance(verdict, Pass) else verdict.connector
+    event(
+        log,
+        logging.DEBUG,
+        "accepted",
+        **_who(question),
+        verdict=type(verdict).__name__.lower(),
+        target=verdict.target if isinstance(verdict, Redirect) else "",
+        connector=way.name if way is not None else "",
+        dn=verdict.dn if isinstance(verdict, Deliver | Redirect) else "",
     )
 
 

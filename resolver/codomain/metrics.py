@@ -21,13 +21,20 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from codomain.shadow import Shadowed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client.metrics_core import Metric
 
+    from codomain.directory.base import Indexed
+
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; from a cached answer to Postfix's default time-out for maps."""
+
+LOOKUPS = ("hit", "miss", "stale", "negative_hit")
+"""What a look-up in the cache of entries counts as."""
 
 OTHER = "other"
 """The label of every domain that is not configured."""
@@ -72,9 +79,12 @@ class Metrics:
         self._in_flight: dict[str, Tally] = {}
         self._connections: dict[str, Tally] = {}
         self._shadow: dict[tuple[str, str], Tally] = {}
-        self._lookups = {kind: Tally() for kind in ("hit", "miss", "stale", "negative_hit")}
+        self.shadowed = Shadowed()
+        self._lookups = {kind: Tally() for kind in LOOKUPS}
         self._lookups_aside = {kind: Tally() for kind in self._lookups}
         self.cache_sizes: Callable[[], Mapping[str, int]] = dict
+        self.indexes: Iterable[Indexed] = ()
+        self.directories_ready: Callable[[], Mapping[str, bool]] = dict
         registry = self.registry
         self._protocol_errors = Counter(
             "codomain_protocol_errors",
@@ -101,6 +111,32 @@ class Metrics:
             ("directory", "server"),
             registry=registry,
         )
+        self._callout_requests = Counter(
+            "codomain_callout_requests",
+            "Recipients that a next system was asked for, by outcome",
+            ("connector", "result"),
+            registry=registry,
+        )
+        self._callout_duration = Histogram(
+            "codomain_callout_duration_seconds",
+            "Time that one call-out took, from its connection on",
+            ("connector",),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._shared_requests = Counter(
+            "codomain_shared_cache_requests",
+            "Look-ups in the second level of the cache: hit, miss, invalid (a value that is not "
+            "believed) or error, which is also a value that could not be put",
+            ("result",),
+            registry=registry,
+        )
+        self._shared_up = Gauge(
+            "codomain_shared_cache_up",
+            "1 while the second level of the cache is in use, 0 while its server is not there",
+            ("server",),
+            registry=registry,
+        )
         self.reload_successful = Gauge(
             "codomain_config_last_reload_successful",
             "1 if the last (re)load of the configuration was taken into service",
@@ -119,6 +155,10 @@ class Metrics:
     def requests(self, door: str, verdict: str, reason: str, domain: str) -> Tally:
         """Return the count of answered requests with these labels; bind it, do not look it up."""
         return self._requests.setdefault((door, verdict, reason, domain), Tally())
+
+    def answers(self) -> dict[tuple[str, str, str, str], int]:
+        """Return the answered requests so far, by door, verdict, reason and domain."""
+        return {labels: tally.count for labels, tally in list(self._requests.items())}
 
     def durations(self, door: str) -> Durations:
         """Return the durations of a door's requests."""
@@ -141,8 +181,21 @@ class Metrics:
         return self._lookups_aside[result]
 
     def shadow(self, reason: str, domain: str) -> Tally:
-        """Return the count of refusals that shadow mode did not carry out."""
+        """Return the count of refusals and redirects that shadow mode did not carry out."""
         return self._shadow.setdefault((reason, domain), Tally())
+
+    def callout_request(self, connector: str, result: str, seconds: float) -> None:
+        """Count one call-out: known, unknown, anything or unsure, and its duration."""
+        self._callout_requests.labels(connector, result).inc()
+        self._callout_duration.labels(connector).observe(seconds)
+
+    def shared_request(self, result: str) -> None:
+        """Count one look-up in the second level: hit, miss, invalid or error; on any thread."""
+        self._shared_requests.labels(result).inc()
+
+    def shared_up(self, server: str, *, up: bool) -> None:
+        """Tell whether the second level is in use."""
+        self._shared_up.labels(server).set(up)
 
     def protocol_error(self, door: str, kind: str) -> None:
         """Count one breach of the protocol; ``kind`` is one of a door's few fixed words."""
@@ -188,14 +241,44 @@ class Metrics:
         for kind, size in self.cache_sizes().items():
             entries.add_metric((kind,), size)
         yield entries
+        ready = GaugeMetricFamily(
+            "codomain_directory_ready",
+            "1 while the directory answers, 0 while it does not, as /readyz has it",
+            labels=("directory",),
+        )
+        for directory, answers in self.directories_ready().items():
+            ready.add_metric((directory,), answers)
+        yield ready
         shadow = CounterMetricFamily(
             "codomain_shadow_refusals",
-            "Refusals that shadow mode did not carry out",
+            "Refusals, and redirects (reason redirect), that shadow mode did not carry out",
             labels=("reason", "domain"),
         )
         for labels_shadow, tally in list(self._shadow.items()):
             shadow.add_metric(labels_shadow, tally.count)
         yield shadow
+        yield from self._index_families()
+
+    def _index_families(self) -> Iterable[Metric]:
+        """Say how the local indexes stand."""
+        usable = GaugeMetricFamily(
+            "codomain_index_usable",
+            "1 while the local index answers, 0 while every address is searched for",
+            labels=("directory",),
+        )
+        entries = GaugeMetricFamily(
+            "codomain_index_entries", "Entries that the local index holds", labels=("directory",)
+        )
+        synced = GaugeMetricFamily(
+            "codomain_index_synced_timestamp_seconds",
+            "When the local index was last known to be in step with its directory",
+            labels=("directory",),
+        )
+        for index in self.indexes:
+            usable.add_metric((index.name,), index.usable)
+            entries.add_metric((index.name,), index.entries)
+            synced.add_metric((index.name,), index.synced)
+        return usable, entries, synced
 
     def _duration_family(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(

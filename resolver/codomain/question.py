@@ -52,3 +52,12 @@ class Question:
 
     sender: str = ""
     """The envelope sender, for logs and the explanation; no verdict reads it."""
+
+    queue_id: str = ""
+    """The message's queue id, where the MTA has given it one; for logs alone."""
+
+    instance: str = ""
+    """What Postfix calls the message before that (``instance``); for logs alone."""
+
+    probe: bool = False
+    """It has the sign of a call-out (:mod:`codomain.callout.sign`); only a peer's counts."""

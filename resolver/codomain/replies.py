@@ -78,6 +78,10 @@ DEFAULTS: Mapping[Reason, Reply] = {
         451, "4.3.5", "Recipient cannot be checked now: server configuration, try again later"
     ),
     Reason.ROUTE: Reply(452, "4.5.3", "Too many recipients: send this one in a message of its own"),
+    Reason.CALLOUT: Reply(
+        451, "4.4.1", "Recipient cannot be checked now: next system unavailable, try again later"
+    ),
+    Reason.HARVEST: Reply(450, "4.7.1", "Try again later"),
 }
 """What each reason answers where the INI says nothing.
 

@@ -1,9 +1,9 @@
 """The resolver: fetches what a decision needs and decides again; for every door.
 
 A decision never waits.  Where it needs an address that nobody has asked for, the door
-awaits the search here, under its deadline; what the deadline cuts off is answered from an
-earlier entry if one still serves, and else with 451 4.4.3.  Nothing here turns an outage
-into "unknown".
+awaits the search or the call-out here, under its deadline; what the deadline cuts off is
+answered from an earlier answer if one still serves, and else with 451 4.4.3, or as
+``[callout] on_failure`` says.  Nothing here turns an outage into "unknown".
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codomain.cache import State
+from codomain.callout.answer import Outcome
 from codomain.decision import decide
 from codomain.errors import DirectoryError
-from codomain.finding import Need, Outage
+from codomain.finding import Inquiry, Need, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from codomain.cache import Cache, Key
+    from codomain.callout.callouts import Callouts
     from codomain.directory.base import Directory, Recipient
     from codomain.flights import Flights
     from codomain.metrics import Metrics
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 
 FOREVER = float("inf")
 """The lifetime of a verdict that no directory had a part in."""
+
+STALE_WAIT = 0.5
+"""Seconds that a recipient who was known a while ago waits for a search that does not come back.
+
+RFC 8767 section 5 (serving stale DNS) says 1.8 for people at a browser; a search of LDAP
+takes some milliseconds, and an MTA sends hundreds of recipients one after the other.
+"""
 
 REFRESHING = 1.0
 """Seconds for which a verdict is kept whose entry is just being asked for again."""
@@ -58,16 +67,16 @@ class Answer:
 
 
 class View:
-    """What one decision sees: the request's own findings, files, and the cache."""
+    """What one decision sees: the request's own findings, files, the cache, and call-outs."""
 
-    __slots__ = ("_count", "_refresh", "_resolver", "expires", "found", "now")
+    __slots__ = ("_count", "_refresh", "_resolver", "expires", "found", "now", "told")
 
     def __init__(
         self,
         resolver: Resolver,
         now: float,
         count: Callable[[State | None], object] | None = None,
-        refresh: Callable[[Key], object] | None = None,
+        refresh: Callable[[Key | Inquiry], object] | None = None,
     ) -> None:
         """Take other means to count and to refresh where this is not the loop's thread."""
         self._resolver = resolver
@@ -76,6 +85,22 @@ class View:
         self.now = now
         self.expires = FOREVER
         self.found: dict[Key, tuple[Recipient, ...] | Outage] = {}
+        self.told: dict[Inquiry, Outcome] = {}
+
+    def ask(self, inquiry: Inquiry, /) -> Outcome | None:
+        """Look up what a next system said of a recipient (:class:`codomain.callout.asking.Ask`)."""
+        told = self.told.get(inquiry)
+        callouts = self._resolver.callouts
+        if told is not None or callouts is None:
+            return told or Outcome.UNSURE
+        known = callouts.look(inquiry, self.now, self._refresh)
+        if known is None:
+            return None
+        past = self.now >= known.refresh and known.outcome is not Outcome.UNSURE
+        expires = min(known.until, self.now + REFRESHING) if past else known.refresh
+        self.expires = min(self.expires, expires)
+        self.told[inquiry] = known.outcome
+        return known.outcome
 
     def __call__(self, directory: str, key: str) -> tuple[Recipient, ...] | Outage | None:
         """Look an address up (:class:`codomain.finding.Peek`)."""
@@ -86,6 +111,8 @@ class View:
         seen = self._resolver.directories[directory].peek(key)
         if seen is None:
             seen = self._cached((directory, key))
+        elif isinstance(seen, Outage):
+            self.expires = 0.0
         if seen is not None:
             # Decided again, the same address is the same, and is counted once.
             self.found[directory, key] = seen
@@ -118,15 +145,18 @@ class View:
 class Resolver:
     """Decides with what the directories know, waiting for them where it must."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # the parts of a runtime
         self,
         rules: Rules,
         directories: Mapping[str, Directory],
         cache: Cache,
         flights: Flights,
         metrics: Metrics,
+        callouts: Callouts | None = None,
     ) -> None:
+        """Take the parts of a runtime; without ``callouts`` no next system is asked."""
         self.rules = rules
+        self.callouts = callouts
         self.directories = directories
         self.cache = cache
         self.flights = flights
@@ -138,14 +168,17 @@ class Resolver:
         """Count one look-up by what came of it."""
         self._counts[state].count += 1
 
-    def refresh(self, key: Key) -> None:
+    def refresh(self, key: Key | Inquiry) -> None:
         """Ask for an address again, for nobody in particular; called on the loop's thread."""
-        self.flights.fly(key)
+        if not isinstance(key, Inquiry):
+            self.flights.fly(key, anew=True)
+        elif self.callouts is not None:
+            self.callouts.fly(key)
 
     def peek(self, question: Question) -> Answer | None:
         """Decide from memory; None where something must be asked. Called on the loop's thread."""
         view = View(self, time.monotonic())
-        verdict = decide(self.rules, question, view)
+        verdict = decide(self.rules, question, view, ask=view.ask)
         return None if isinstance(verdict, Need) else Answer(verdict, view.expires)
 
     def peek_aside(
@@ -158,9 +191,9 @@ class Resolver:
         be asked for again is handed to ``later`` (the loop's ``call_soon_threadsafe``).
         """
         states: list[State | None] = []
-        keys: list[Key] = []
+        keys: list[Key | Inquiry] = []
         view = View(self, time.monotonic(), states.append, keys.append)
-        verdict = decide(self.rules, question, view)
+        verdict = decide(self.rules, question, view, ask=view.ask)
         if isinstance(verdict, Need):
             return None
         if states:
@@ -171,24 +204,28 @@ class Resolver:
             later(lambda: self._refresh_all(keys))
         return Answer(verdict, view.expires)
 
-    def _refresh_all(self, keys: list[Key]) -> None:
+    def _refresh_all(self, keys: list[Key | Inquiry]) -> None:
         for key in keys:
             self.refresh(key)
 
     async def resolve(self, question: Question, deadline: float) -> Answer:
-        """Decide, asking the directories for what is not known yet.
+        """Decide, asking the directories and the next systems for what is not known yet.
 
         ``deadline`` is on the monotonic clock, in seconds; what is not known by then counts
-        as an outage: an earlier entry serves, or the MTA gets 451 4.4.3.
+        as an outage: an earlier answer serves, or the MTA gets 451 4.4.3; or what
+        ``[callout] on_failure`` says, where a next system is late.
         """
         view = View(self, time.monotonic())
         while True:
-            verdict = decide(self.rules, question, view)
+            verdict = decide(self.rules, question, view, ask=view.ask)
             if not isinstance(verdict, Need):
                 break
+            if verdict.inquiry is not None:
+                view.told[verdict.inquiry] = await self._call_out(verdict.inquiry, view, deadline)
+                continue
             key = (verdict.directory, verdict.key)
             flight = self.flights.fly(key)
-            await asyncio.wait({flight}, timeout=max(0.0, deadline - time.monotonic()))
+            await asyncio.wait({flight}, timeout=self._patience(key, deadline))
             view.now = time.monotonic()
             if not flight.done():
                 view.found[key] = self._instead(key, view, "no answer within the deadline")
@@ -200,6 +237,33 @@ class Resolver:
                 view.found[key] = result
                 self._keep(key, view)
         return Answer(verdict, view.expires)
+
+    async def _call_out(self, inquiry: Inquiry, view: View, deadline: float) -> Outcome:
+        """Ask a next system; by the deadline it is unsure, unless something earlier serves."""
+        if self.callouts is None:
+            return Outcome.UNSURE
+        results = self.callouts.results
+        flight = self.callouts.fly(inquiry)
+        now = time.monotonic()
+        left = max(0.0, deadline - now)
+        if results.stale(inquiry, now) is not None:
+            left = min(left, STALE_WAIT)
+        await asyncio.wait({flight}, timeout=left)
+        view.now = time.monotonic()
+        if not flight.done():
+            self.callouts.late(inquiry)
+        outcome = flight.result() if flight.done() else Outcome.UNSURE
+        unsure = outcome is Outcome.UNSURE
+        known = results.stale(inquiry, view.now) if unsure else results.get(inquiry, view.now)
+        # What was not said in time, or is kept nowhere, holds for this request alone.
+        view.expires = min(view.expires, known.refresh if known else 0.0)
+        return known.outcome if known and unsure else outcome
+
+    def _patience(self, key: Key, deadline: float) -> float:
+        """Return the seconds to wait for a search: fewer where an earlier answer serves."""
+        now = time.monotonic()
+        left = max(0.0, deadline - now)
+        return left if self.cache.stale(key, now) is None else min(left, STALE_WAIT)
 
     def _instead(self, key: Key, view: View, detail: str) -> tuple[Recipient, ...] | Outage:
         """Return what serves in place of an answer: an earlier one, or the outage."""

@@ -49,6 +49,9 @@ class Rules:
     hostname: str = ""
     """This host's name in lower case; a mailHost that names it is local."""
 
+    accepts_unsure: bool = True
+    """``[callout] on_failure = accept``: what the next system does not answer for is taken."""
+
     hosts: tuple[tuple[str, str, Connector], ...] = ()
     """``allowed_hosts``: directory, host in lower case, and the way there."""
 
@@ -123,6 +126,7 @@ def rules_from(config: Config, lookup: Lookup = resolve_host) -> Rules:
         max_depth=config.redirect.max_depth,
         postmaster=parse_mailbox(config.codomain.postmaster),
         hostname=config.codomain.hostname.lower(),
+        accepts_unsure=config.callout.on_failure == "accept",
         hosts=tuple(
             (section.name, host_name(host), Connector(host, next_hop("smtp", [host])))
             for section in config.directories

@@ -10,20 +10,32 @@ import itertools
 import time
 from typing import TYPE_CHECKING
 
+from codomain.brake import brake_from
 from codomain.cache import Cache, Lifetimes
+from codomain.callout.opening import open_callouts
+from codomain.directory.base import Indexed
 from codomain.directory.files import FilesDirectory
 from codomain.directory.opening import open_directory
 from codomain.flights import Flights
 from codomain.replies import Replies
 from codomain.resolver import Resolver
 from codomain.rules import rules_from
+from codomain.shadow import SHADOW, mode_of
+from codomain.sharing import open_sharing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from codomain.brake import Brake
+    from codomain.callout.callouts import Callouts
     from codomain.config import Config, DirectorySection
     from codomain.connectors import Lookup
     from codomain.directory.base import Directory
     from codomain.metrics import Metrics
     from codomain.question import Question
+    from codomain.shared import Shared
+    from codomain.sharedkeys import Purge
+    from codomain.sharing import Sharing
 
 _generations = itertools.count(1)
 
@@ -61,19 +73,32 @@ class Runtime:
         self.divertible = self.rules.divertible
         same = _unchanged(before, config)
         self.directories = {
-            section.name: _directory(section, metrics, same.get(section.name))
+            section.name: _directory(config, section, metrics, same.get(section.name))
             for section in config.directories
         }
+        self.indexed = tuple(d for d in self.directories.values() if isinstance(d, Indexed))
         self.cache = self._cache(before)
+        self.sharing: Sharing | None = open_sharing(
+            config, self.cache, metrics, None if before is None else before.sharing
+        )
         self.flights = Flights(
             self.directories,
             {section.name: section.pool_size for section in config.directories},
             {section.name: section.timeout for section in config.directories},
             self.cache,
+            self.shared,
         )
-        self.resolver = Resolver(self.rules, self.directories, self.cache, self.flights, metrics)
+        kept = None if before is None else (before.config, before.callouts)
+        self.callouts: Callouts | None = open_callouts(config, metrics, kept)
+        self.brake: Brake | None = brake_from(
+            config.harvest, None if before is None else before.brake
+        )
+        self.resolver = Resolver(
+            self.rules, self.directories, self.cache, self.flights, metrics, self.callouts
+        )
         self._contexts = {context.name: context.mode for context in config.contexts}
-        metrics.cache_sizes = self.cache.sizes
+        metrics.cache_sizes = self._sizes
+        metrics.indexes = self.indexed
         gc.unfreeze()
         gc.collect()
         gc.freeze()
@@ -92,17 +117,46 @@ class Runtime:
                 found += directory.warnings
         return found
 
-    def purge(self, address: str) -> int:
-        """Forget an address (its key) in every directory; returns how many answers were known."""
-        return self.cache.purge((directory, address) for directory in self.directories)
+    @property
+    def shared(self) -> Shared | None:
+        """The second level of the cache, if there is one."""
+        return None if self.sharing is None else self.sharing.shared
+
+    def purge(self, *keys: str) -> int:
+        """Forget addresses (their keys) in every directory; returns how many answers were known.
+
+        Verdicts that doors keep are the caller's matter, and so is the second level of the
+        cache, before this (:meth:`codomain.shared.Shared.purge`, which waits for a server).
+        """
+        dropped = self.cache.purge((name, key) for name in self.directories for key in keys)
+        if self.callouts is not None:
+            dropped += self.callouts.results.purge(*keys)
+        return dropped
+
+    def flush(self) -> int:
+        """Forget everything, as :meth:`purge` forgets some addresses."""
+        dropped = self.cache.flush()
+        if self.callouts is not None:
+            dropped += self.callouts.results.flush()
+        return dropped
+
+    def start(self, changed: Callable[[Purge | None], object]) -> None:
+        """Use the second level of the cache, once this runtime is in force.
+
+        ``changed`` is called on a thread of its own when kept verdicts must go, with what
+        another gateway purged, if it was that.
+        """
+        if self.sharing is not None:
+            self.sharing.start(changed)
+
+    def look(self) -> bool:
+        """Look at the local indexes; whether verdicts that doors keep must go."""
+        return any([directory.look() for directory in self.indexed])  # noqa: C419 - at each of them
 
     def shadow(self, question: Question) -> bool:
         """Tell whether the verdict is only counted and logged, and the mail let through."""
-        mode: str = self._contexts.get(question.context, "") if question.context else ""
-        if not mode:
-            domain = self.rules.domains.match(question.recipient.domain)
-            mode = domain.mode if domain is not None else ""
-        return (mode or self.config.codomain.mode) == "shadow"
+        default = self.config.codomain.mode
+        return mode_of(question, self._contexts, self.rules.domains, default) == SHADOW
 
     def domain_kind(self, domain: str) -> str | None:
         """Return ``relay`` or ``mailbox`` for a domain of ours (the maps of domains), else None.
@@ -118,8 +172,17 @@ class Runtime:
     def close(self) -> None:
         """Let go of the directories, once no request reads this runtime any more."""
         self.flights.close()
+        if self.callouts is not None:
+            self.callouts.close()
+        if self.sharing is not None:
+            self.sharing.close()
         for directory in self.directories.values():
             directory.close()
+
+    def _sizes(self) -> dict[str, int]:
+        """Return what the caches hold, by kind."""
+        callouts = {} if self.callouts is None else self.callouts.results.sizes()
+        return self.cache.sizes() | callouts
 
     def _cache(self, before: Runtime | None) -> Cache:
         section = self.config.cache
@@ -160,10 +223,13 @@ def _unchanged(before: Runtime | None, config: Config) -> dict[str, Directory]:
     return {section.name: before.directories[section.name] for section in sections}
 
 
-def _directory(section: DirectorySection, metrics: Metrics, before: Directory | None) -> Directory:
+def _directory(
+    config: Config, section: DirectorySection, metrics: Metrics, before: Directory | None
+) -> Directory:
     def observe(server: str, result: str, seconds: float) -> None:
         metrics.directory_request(section.name, result, seconds)
         if server:
             metrics.directory_up(section.name, server, up=result in {"found", "not_found"})
 
-    return open_directory(section, observe, before)
+    state = config.codomain.state_directory
+    return open_directory(section, observe, before, state_directory=state)

@@ -49,6 +49,12 @@ class Reason(Enum):
     ROUTE = "route"
     """Another way out than the message's first: 452 4.5.3 (RFC 5321 section 4.5.3.1.10)."""
 
+    CALLOUT = "callout"
+    """The next system did not say whether it knows it: 451 4.4.1 (RFC 3463, X.4.1)."""
+
+    HARVEST = "harvest"
+    """The client asked for too many that are unknown: 450 4.7.1 (RFC 3463, X.7.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:

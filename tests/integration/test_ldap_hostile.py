@@ -46,7 +46,7 @@ def drip(client: socket.socket) -> None:
         if request.operation != SEARCH:
             client.sendall(request.done())
             continue
-        client.sendall(b"\x30\x84\x7f\xff\xff\xff")
+        client.sendall(b"\x30\x84\x00\x7f\xff\xff")  # eight megabytes will come
         pause = threading.Event()
         while not pause.wait(0.05):
             client.sendall(b"\0")

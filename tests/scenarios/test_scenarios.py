@@ -4,11 +4,14 @@ A folder holds ``codomain.ini``; a file for each of its directories, read as fil
 the INI says ``type = files`` (``/scenario`` stands for the folder), and else, by the
 directory's name, as the entries that an LDAP server would give: ``ad.ldif`` of one that
 answers, ``ad.stale.ldif`` of one that is down and whose earlier answers still serve; a
-directory without either is down.  ``requests.tsv`` has one row for each question:
+directory without either is down.  Where next systems are asked, ``systems.tsv`` has what they
+say: connector, recipient (``*``: of every other one), and ``known``, ``unknown``, ``anything``
+or ``unsure``.  ``requests.tsv`` has one row for each question:
 
 client, flags
     ``stranger``, ``trusted``, ``unknown`` or an address; ``sasl``, ``cert=…``,
-    ``context=…``, ``smtputf8=no``, and ``smtp`` for a path as SMTP and the milter write it.
+    ``context=…``, ``smtputf8=no``, ``probe`` for another codomain's call-out, and ``smtp`` for a
+    path as SMTP and the milter write it.
 recipient
     As the policy protocol writes it; ``\u200b`` and ``\xff`` stand for one character or byte.
 verdict
@@ -34,6 +37,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from codomain.address import parse_path, parse_recipient
+from codomain.callout.answer import Outcome as Known
 from codomain.config import Config, DirectorySection, parse
 from codomain.decision import decide
 from codomain.directory import ldif
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from codomain.directory.base import Recipient
-    from codomain.finding import Outage
+    from codomain.finding import Inquiry, Outage
     from codomain.verdict import Verdict
 
 HERE = Path(__file__).parent
@@ -88,6 +92,7 @@ class Story:
         self.config: Config = parse(ini.replace("/scenario", str(folder)))
         self.rules: Rules = rules_from(self.config, no_lookup)
         self.replies = Replies(self.config.replies)
+        self._systems = systems_of(folder / "systems.tsv")
         self._files: dict[str, FilesDirectory] = {}
         self._entries = Entries()
         for section in self.config.directories:
@@ -110,9 +115,14 @@ class Story:
         files = self._files.get(directory)
         return self._entries(directory, key) if files is None else files.peek(key)
 
+    def ask(self, inquiry: Inquiry, /) -> Known:
+        """Say what a next system says."""
+        every = self._systems.get((inquiry.connector, "*"), Known.UNSURE)
+        return self._systems.get((inquiry.connector, inquiry.address), every)
+
     def decide(self, question: Question) -> Verdict:
         """Decide; everything is known."""
-        verdict = decide(self.rules, question, self.peek)
+        verdict = decide(self.rules, question, self.peek, ask=self.ask)
         assert not isinstance(verdict, Need)
         return verdict
 
@@ -125,6 +135,14 @@ class Story:
         verdict = self.decide(Question(recipient, Door.MAP))
         answers = [map_answer(name, verdict, self.replies, ours=ours) for name in MAPS]
         return tuple("NOTFOUND" if a == NOTFOUND else a.decode() for a in answers)
+
+
+def systems_of(path: Path) -> dict[tuple[str, str], Known]:
+    """Read what the next systems of a folder say."""
+    if not path.exists():
+        return {}
+    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(name, address): Known(outcome) for name, address, outcome in lines}
 
 
 def ldap_entries(path: Path, schema: str) -> Iterator[Recipient]:
@@ -181,6 +199,7 @@ def question_of(row: Row) -> Question:
         authenticated="sasl" in row.flags,
         fingerprint=row.flags.get("cert", ""),
         context=row.flags.get("context", ""),
+        probe="probe" in row.flags,
     )
     if "smtputf8" in row.flags:
         question = replace(question, door=Door.MILTER, smtputf8=row.flags["smtputf8"] == "yes")
@@ -268,7 +287,8 @@ class Milter:
             for flag, macro in flags.items()
             if flag in row.flags
         }
-        parameters = () if row.flags.get("smtputf8") == "no" else (b"SMTPUTF8",)
+        parameters = [] if row.flags.get("smtputf8") == "no" else [b"SMTPUTF8"]
+        parameters += [b"SIZE=1"] if "probe" in row.flags else []
         made.session.mail(b"<author@elsewhere.test>", *parameters)
         self._made = made
 
@@ -299,4 +319,4 @@ def test_every_story_has_rows(name: str) -> None:
 def test_every_folder_is_a_story_or_a_bad_configuration() -> None:
     """A folder without a golden file would be skipped without a word."""
     folders = {path.name for path in HERE.iterdir() if path.is_dir() and path.name[0] not in "._"}
-    assert folders - {"bad_config"} == set(STORIES)
+    assert folders - {"bad_config", "mistakes"} == set(STORIES)

@@ -14,7 +14,7 @@ _LEAF = """\
 subjectAltName={names}
 basicConstraints=CA:FALSE
 keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
+extendedKeyUsage=serverAuth,clientAuth
 authorityKeyIdentifier=keyid
 subjectKeyIdentifier=hash
 """

@@ -16,6 +16,7 @@ from codomain.verdict import Defer, Pass, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from codomain.brake import Brake
     from codomain.question import Question
     from codomain.verdict import Verdict
 
@@ -164,6 +165,7 @@ class FakeRuntime:
     def __post_init__(self) -> None:
         """Hang up what the doors look for."""
         self.trust = SimpleNamespace(standing=self._standing)
+        self.brake: Brake | None = None
         self.cache = SimpleNamespace(epoch=0)
         self.config = SimpleNamespace(
             policyd=self.policyd,

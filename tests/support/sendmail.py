@@ -194,9 +194,10 @@ class PrivateSendmail:
         )
         return (done.stdout + done.stderr).decode(errors="replace")
 
-    def connect(self, client: str) -> smtplib.SMTP:
+    def connect(self, client: str, port: int = 0) -> smtplib.SMTP:
         """Open an SMTP session from a loopback address."""
-        session = smtplib.SMTP(LOOPBACK, self.port, "client.test", SECONDS, (client, 0))
+        to = port or self.port
+        session = smtplib.SMTP(LOOPBACK, to, "client.test", SECONDS, (client, 0))
         session.ehlo()
         return session
 
@@ -242,7 +243,9 @@ class PrivateSendmail:
 class SendmailLab:
     """Sendmail, codomain and the sinks around them."""
 
-    def __init__(self, folder: Path, sinks: Sinks, ini: str, ports: dict[str, int]) -> None:
+    def __init__(
+        self, folder: Path, sinks: Sinks, ini: str, ports: dict[str, int], mc: str
+    ) -> None:
         self.sinks = sinks
         names = ("exchange", "unix", "internet")
         self.ports = {name: ports.get(name) or sinks.smtp(name) for name in names}
@@ -256,7 +259,7 @@ class SendmailLab:
         config = load([self.ini])
         here = " ".join(domain.name for domain in config.domains if is_here(domain))
         base = BASE.format(folder=folder, port="{port}", here=here, internet=self.ports["internet"])
-        self.sendmail = PrivateSendmail(folder, base + lines.text(config))
+        self.sendmail = PrivateSendmail(folder, base + mc + lines.text(config))
         self.daemon = Background(self.ini, folder)
         self.folder = folder
 
@@ -309,16 +312,17 @@ class SendmailLab:
 
 
 @contextmanager
-def sendmail_lab(ini: str, **ports: int) -> Iterator[SendmailLab]:
+def sendmail_lab(ini: str, mc: str = "", **ports: int) -> Iterator[SendmailLab]:
     """Run Sendmail and codomain on an INI, in which ``SITE`` stands for :data:`SITE`.
 
-    ``ports`` are those of sinks that are somebody else's, by name.
+    ``mc`` are more lines of sendmail.mc, after the MAILER lines; ``ports`` are those of
+    sinks that are somebody else's, by name.
     """
     # Sendmail opens no socket below a folder that everybody may write to, such as /tmp.
     folder = Path(tempfile.mkdtemp(prefix="codomain-sm-", dir="/run"))
     try:
         with Sinks() as sinks, ExitStack() as running:
-            lab = SendmailLab(folder, sinks, ini, ports)
+            lab = SendmailLab(folder, sinks, ini, ports, mc)
             running.enter_context(lab.daemon)
             running.enter_context(lab.sendmail)
             yield lab

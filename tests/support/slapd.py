@@ -41,7 +41,7 @@ objectClass: olcModuleList
 cn: module{{0}}
 olcModulePath: /usr/lib/ldap
 olcModuleLoad: back_mdb
-
+{module_lines}
 dn: cn=schema,cn=config
 objectClass: olcSchemaConfig
 cn: schema
@@ -61,10 +61,19 @@ olcSuffix: {base}
 olcRootDN: {admin}
 olcRootPW: {password}
 olcDbDirectory: {folder}/data
-olcDbMaxSize: 1073741824
+olcDbMaxSize: {max_size}
 olcDbNoSync: TRUE
 olcDbIndex: objectClass,mail,mailAlternateAddress,proxyAddresses,mailLocalAddress eq
 {database_lines}
+
+{overlays}
+"""
+_SYNCPROV = """\
+dn: olcOverlay={{0}}syncprov,olcDatabase={{1}}mdb,cn=config
+objectClass: olcOverlayConfig
+objectClass: olcSyncProvConfig
+olcOverlay: {{0}}syncprov
+{lines}
 """
 
 
@@ -78,11 +87,20 @@ class Settings:
     access: tuple[str, ...] = ("to * by * read",)
     """Access rules, as in slapd.access(5)."""
 
-    size_limit: int | None = None
-    """The most entries of an answer."""
+    size_limit: int | str | None = None
+    """The most entries of an answer, or the limits as olcSizeLimit writes them."""
 
     global_lines: tuple[str, ...] = ()
     """More lines of cn=config, such as ``olcIdleTimeout: 1``."""
+
+    syncprov: tuple[str, ...] | None = None
+    """The lines of its syncprov overlay, such as ``olcSpSessionlog: 100``; None: it has none."""
+
+    max_size: int = 1_073_741_824
+    """The most octets of its database."""
+
+    base: str = BASE
+    """The suffix of its database; ``cn=admin`` below it may do everything."""
 
 
 class Slapd:
@@ -91,15 +109,23 @@ class Slapd:
     def __init__(self, folder: Path, ldif: str, settings: Settings = Settings()) -> None:
         self._folder = folder
         self._tls = settings.certificate is not None
+        self._admin = f"cn=admin,{settings.base}"
+        self._load_options = ("-q", "-w") if settings.syncprov is not None else ("-q",)
         self._process: subprocess.Popen[bytes] | None = None
         self._ports = _free_ports(2)
         for name in ("config", "data"):
             (folder / name).mkdir(parents=True)
         self._socket = f"{folder}/ldapi"
         (folder / "config.ldif").write_text(self._config(settings))
-        (folder / "data.ldif").write_text(ldif)
         self._slapadd("-n0", "-l", f"{folder}/config.ldif")
-        self._slapadd("-q", "-n1", "-l", f"{folder}/data.ldif")
+        self._load(ldif)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, while it runs."""
+        if self._process is None:
+            raise RuntimeError("slapd does not run")
+        return self._process.pid
 
     @property
     def ldap(self) -> str:
@@ -145,10 +171,37 @@ class Slapd:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """End it as ``kill -9`` does, if it runs; its data stay."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def restart(self) -> None:
         """Stop and start it: every connection to it is dead."""
         self.stop()
         self.start()
+
+    def wipe(self, ldif: str) -> None:
+        """Take all data away and load others, while it is stopped."""
+        for file in (self._folder / "data").iterdir():
+            file.unlink()
+        self._load(ldif)
+
+    def export(self) -> str:
+        """Return all data with their operational attributes, as a backup has them."""
+        done = subprocess.run(
+            ["/usr/sbin/slapcat", "-F", f"{self._folder}/config", "-n1"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def rename(self, dn: str, rdn: str, superior: str | None = None) -> None:
+        """Give an entry another name, or another place, as the administrator."""
+        self._write(lambda connection: connection.modify_dn(dn, rdn, new_superior=superior))
 
     def delete(self, dn: str) -> None:
         """Delete an entry, as the administrator."""
@@ -157,6 +210,21 @@ class Slapd:
     def add(self, dn: str, attributes: dict[str, list[str]]) -> None:
         """Add an entry, as the administrator."""
         self._write(lambda connection: connection.add(dn, attributes=attributes))
+
+    def modify(self, dn: str, attribute: str, *values: str) -> None:
+        """Give an attribute of an entry these values in place of all that it has."""
+        changes = {attribute: [(ldap3.MODIFY_REPLACE, list(values))]}
+        self._write(lambda connection: connection.modify(dn, changes))
+
+    def search(self, login: str, password: str, sought: str) -> tuple[int, int]:
+        """Search as somebody; return the result code, and how many entries there were."""
+        server = ldap3.Server(self.ldap, get_info=ldap3.NONE)
+        connection = ldap3.Connection(server, login, password)
+        if connection.bind():
+            connection.search(BASE, sought, attributes=["cn"])
+        found = connection.result["result"], len(connection.entries)
+        connection.unbind()
+        return found
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -168,7 +236,7 @@ class Slapd:
 
     def _write(self, change: Callable[[ldap3.Connection], object]) -> None:
         server = ldap3.Server(self.ldap, get_info=ldap3.NONE)
-        connection = ldap3.Connection(server, ADMIN, PASSWORD, check_names=False)
+        connection = ldap3.Connection(server, self._admin, PASSWORD, check_names=False)
         if not connection.bind() or not change(connection):
             raise RuntimeError(f"slapd: {connection.result}")
         connection.unbind()
@@ -194,15 +262,26 @@ class Slapd:
         database = [f"olcAccess: {rule}" for rule in settings.access]
         if settings.size_limit is not None:
             database.append(f"olcSizeLimit: {settings.size_limit}")
+        if settings.syncprov is not None:
+            database.append("olcDbIndex: entryUUID,entryCSN eq")
         return _CONFIG.format(
             folder=self._folder,
             global_lines="".join(f"{line}\n" for line in lines),
             schemas="\n\n".join(f"include: file://{path}" for path in files),
-            base=BASE,
-            admin=ADMIN,
+            base=settings.base,
+            admin=self._admin,
             password=PASSWORD,
+            max_size=settings.max_size,
+            module_lines="" if settings.syncprov is None else "olcModuleLoad: syncprov\n",
             database_lines="\n".join(database),
+            overlays=""
+            if settings.syncprov is None
+            else _SYNCPROV.format(lines="\n".join(settings.syncprov)),
         )
+
+    def _load(self, ldif: str) -> None:
+        (self._folder / "data.ldif").write_text(ldif)
+        self._slapadd(*self._load_options, "-n1", "-l", f"{self._folder}/data.ldif")
 
     def _slapadd(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -225,8 +225,8 @@ def test_a_text_of_400_octets_is_the_longest() -> None:
 
 
 def test_each_reason_is_either_temporary_or_permanent() -> None:
-    """replies.md: 4xx for directory, ambiguous, our fault and another route; else 5xx."""
-    temporary = {"directory", "ambiguous", "fault", "route"}
+    """replies.md: 4xx for what is down or ambiguous, our fault, another route, the brake."""
+    temporary = {"directory", "ambiguous", "fault", "route", "callout", "harvest"}
     assert {reason.value for reason in TEMPORARY} == temporary
     for reason in REASONS:
         code = 451 if reason in temporary else 550
@@ -261,9 +261,11 @@ def test_a_wildcard_does_not_equal_the_domain_above_it() -> None:
 def test_policies_have_known_keys() -> None:
     """The recipient policies' keys are taken, whatever becomes of them."""
     policy = parse(
+        "[domain example.com]\ntype = authoritative\n[domain example.net]\n"
         "[policy sales]\naddress_spaces = example.com, example.net\nprimary = example.com\n"
         "filter = (department=sales)\ntemplates = %m@example.com\npriority = 3\ndefault = no\n"
         "enabled = example.com\n"
+        "[policy rest]\naddress_spaces = example.com\ndefault = yes\n"
     ).policies[0]
     assert (policy.name, policy.priority, policy.default) == ("sales", 3, False)
     assert policy.address_spaces == ("example.com", "example.net")

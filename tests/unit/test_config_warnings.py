@@ -18,6 +18,7 @@ smart_hosts = [192.0.2.10]
 address_spaces = example.com
 allow_relay = yes
 verify = callout
+verify_control = known@example.com
 [directory people]
 type = files
 path = /people.ldif
@@ -44,7 +45,7 @@ def test_a_good_configuration_has_none() -> None:
         (
             "type = authoritative",
             ["[connector more]", "smart_hosts = [192.0.2.1]", "address_spaces = corp.local",
-             "allow_relay = yes", "verify = callout"],
+             "allow_relay = yes", "verify = callout", "verify_control = known@corp.local"],
             ("codomain.ini:1: [codomain]: no domain is authoritative; write a [domain] with"
             " type = authoritative"),
         ),
@@ -61,28 +62,40 @@ def test_a_good_configuration_has_none() -> None:
             " and what is unknown here is refused to strangers; write a [connector]"),
         ),
         (
-            "verify = callout",
+            "verify = callout\nverify_control = known@example.com",
             [],
             ("codomain.ini:7: [connector unix] verify: a shared domain goes through it, and what"
-            " nobody has comes back to forged senders; call-out is not in this version"),
+            " nobody has comes back to forged senders; write verify = callout"),
+        ),
+        (
+            "verify_control = known@example.com",
+            [],
+            ("codomain.ini:11: [connector unix] verify: without an address that it surely takes"
+            " none of its refusals is believed; write verify_control"),
+        ),
+        (
+            "",
+            ["[connector more]", "smart_hosts = [192.0.2.1]", "tls = verify"],
+            ("codomain.ini:18: [connector more] tls: means nothing with verify = none; remove it,"
+            " or write verify = callout"),
         ),
         (
             "",
             ["[domain example.net]", "type = relay"],
-            ("codomain.ini:15: [domain example.net]: no connector covers it, and all its mail is"
+            ("codomain.ini:16: [domain example.net]: no connector covers it, and all its mail is"
             " refused; write a [connector]"),
         ),
         (
             "",
             ["[domain example.net]", "type = shared", "fallback = mx", "catch_all = a@corp.local"],
-            ("codomain.ini:18: [domain example.net] catch_all: it takes all that is unknown, and"
+            ("codomain.ini:19: [domain example.net] catch_all: it takes all that is unknown, and"
             " nothing reaches the other system; remove it"),
         ),
         (
             "",
             ["[connector more]", "smart_hosts = [192.0.2.1]",
              "address_spaces = *.example.net", "allow_relay = yes"],
-            ('codomain.ini:17: [connector more] address_spaces: no [domain] lies in'
+            ('codomain.ini:18: [connector more] address_spaces: no [domain] lies in'
              ' "*.example.net",'
             " and a connector accepts nothing by itself; write one"),
         ),
@@ -90,7 +103,7 @@ def test_a_good_configuration_has_none() -> None:
             "",
             ["[trust]", "peers_may_relay = yes", "[connector more]",
              "smart_hosts = [mx.example.net]:25"],
-            ("codomain.ini:18: [connector more] smart_hosts: peers by name may relay, and who"
+            ("codomain.ini:19: [connector more] smart_hosts: peers by name may relay, and who"
             " answers for the name decides; write addresses"),
         ),
         (
@@ -103,13 +116,13 @@ def test_a_good_configuration_has_none() -> None:
         (
             "",
             ["[policyd]", "socketmap_listen ="],
-            ("codomain.ini:16: [policyd] socketmap_listen: without maps a contact's mail is"
+            ("codomain.ini:17: [policyd] socketmap_listen: without maps a contact's mail is"
             " taken, and nothing leads it to the target; write a socket, or redirect = filter"),
         ),
         (
             "",
             ["encoding = latin-1", "canary = ann@example.com"],
-            ("codomain.ini:16: [directory people] canary: means nothing with type = files;"
+            ("codomain.ini:17: [directory people] canary: means nothing with type = files;"
             " remove it"),
         ),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -13,6 +14,7 @@ from codomain.log import event, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HOSTILE = 'a b="c"\nlevel=error event=fake\r\u2028\x1b[31m'
 """What would be a line, a field or a colour of its own."""
@@ -74,14 +76,42 @@ def test_the_level_of_the_ini_holds_for_our_lines_only() -> None:
     assert "theirs" not in out.getvalue()
 
 
-def test_journald_gets_priorities_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def error_file(tmp_path: Path) -> Iterator[TextIO]:
+    """Give a file to be standard error."""
+    with (tmp_path / "stderr").open("w+") as file:
+        yield file
+
+
+def _written(file: TextIO) -> str:
+    file.flush()
+    file.seek(0)
+    return file.read()
+
+
+def test_journald_gets_priorities_and_no_time(
+    error_file: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """sd-daemon(3): a line begins with its priority; the journal has the time itself."""
-    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
-    out = io.StringIO()
-    monkeypatch.setattr("sys.stderr", out)
+    monkeypatch.setattr("sys.stderr", error_file)
+    status = os.fstat(error_file.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     set_up("info", "logfmt")
     event(logging.getLogger("codomain.x"), logging.ERROR, "down")
-    assert out.getvalue() == "<3>level=error event=down\n"
+    event(logging.getLogger("codomain.x"), logging.WARNING, "up")
+    event(logging.getLogger("codomain.x"), logging.INFO, "told")
+    assert _written(error_file) == (
+        "<3>level=error event=down\n<4>level=warning event=up\n<6>level=info event=told\n"
+    )
+
+
+def test_a_file_is_not_the_journal(error_file: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd.exec(5): children inherit JOURNAL_STREAM, whatever their standard error is."""
+    monkeypatch.setattr("sys.stderr", error_file)
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    set_up("info", "logfmt")
+    event(logging.getLogger("codomain.x"), logging.ERROR, "down")
+    assert _written(error_file).startswith("time=")
 
 
 def test_a_traceback_stays_in_its_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from ipaddress import ip_address
+from types import SimpleNamespace
 
 import pytest
 
@@ -285,12 +286,55 @@ def test_a_fault_where_no_reply_is_possible_shows_in_the_next() -> None:
     made.context.getsymval = None  # type: ignore[method-assign, assignment]
     made.session.mail(b"<a@b.test>")
     assert made.session.rcpt(BOB) is Outcome.TEMPFAIL
-    assert made.session.data() is Outcome.TEMPFAIL
+    assert made.session.rcpt(BOB) is Outcome.TEMPFAIL
     assert made.context.replies == [BROKEN, BROKEN]
     assert made.resolver.peeked == []
     del made.context.getsymval
     made.session.mail(b"<a@b.test>")
     assert made.session.rcpt(BOB) is Outcome.CONTINUE
+
+
+def test_a_fault_at_connect_shows_in_all_messages() -> None:
+    """Whose mail it is stays unknown, so nobody is decided on for a stranger by mistake."""
+    made = Fakes(connect=False)
+    made.context.getsymval = None  # type: ignore[method-assign, assignment]
+    made.session.connect(("127.0.0.1", 40114))
+    del made.context.getsymval
+    for _ in range(2):
+        made.session.mail(b"<a@b.test>")
+        assert made.session.rcpt(BOB) is Outcome.TEMPFAIL
+    assert made.context.replies == [BROKEN, BROKEN]
+    assert made.resolver.peeked == []
+
+
+@pytest.mark.parametrize(("size", "probe"), [(b"SIZE=1", True), (b"SIZE=10", False)])
+def test_the_sign_of_a_call_out_is_read(size: bytes, probe: bool) -> None:  # noqa: FBT001
+    """SIZE=1 behind MAIL FROM (codomain.callout.sign); what was kept for others is not told."""
+    made = fakes(REDIRECT)
+    made.session.rcpt(BOB)
+    made.session.mail(b"<>", size)
+    made.session.rcpt(BOB)
+    assert [q.probe for q in made.door.questions] == [False, True][: 1 + probe]
+
+
+def test_a_client_under_the_brake_is_told_nothing_from_memory() -> None:
+    """architecture.md, Hot path: clients under the harvest brake get no kept answer."""
+    made = fakes(REDIRECT)
+    assert made.session.rcpt(BOB) is Outcome.CONTINUE
+    made.runtime.brake = SimpleNamespace(holds=lambda *_: True, unknown=lambda *_: False)  # type: ignore[assignment]
+    assert made.session.rcpt(BOB) is Outcome.TEMPFAIL
+
+
+def test_the_end_of_a_message_for_nobody_changes_nothing() -> None:
+    """Every recipient was refused, or there was none: nothing to carry out, no fault."""
+    made = fakes(Refuse(Reason.UNKNOWN))
+    made.session.rcpt(BOB)
+    made.session.header("Received", b"x")
+    assert made.session.eom() is Outcome.CONTINUE
+    made.session.mail(b"<a@b.test>")
+    made.session.header("Received", b"x")
+    assert made.session.eom() is Outcome.CONTINUE
+    assert made.context.done == []
 
 
 def test_a_reply_that_cannot_be_set_is_still_temporary() -> None:
@@ -397,7 +441,8 @@ def test_what_was_decided_holds_for_the_same_case_alone(change: str) -> None:
     elif change == "runtime":
         made.in_force.runtime = FakeRuntime(made.resolver, metrics=made.runtime.metrics)
     elif change == "standing":
-        made.runtime.standing = lambda _question: Standing(trusted=True)
+        made.runtime.standing = lambda question: Standing(trusted=question.authenticated)
+        made.context.macros = {"{auth_authen}": "alice"}
     elif change == "smtputf8":
         parameters = (b"SMTPUTF8",)
     elif change == "context":

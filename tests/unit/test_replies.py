@@ -22,6 +22,8 @@ CODES = {
     "ambiguous": "451 4.3.5",
     "fault": "451 4.3.5",
     "route": "452 4.5.3",
+    "callout": "451 4.4.1",
+    "harvest": "450 4.7.1",
 }
 
 
@@ -42,9 +44,9 @@ def test_a_reply_is_one_line_of_ascii_whose_classes_agree(reason: Reason) -> Non
 
 
 def test_only_what_we_do_not_know_or_cannot_do_is_temporary() -> None:
-    """Directory down, ambiguous, our own fault, another route: 4xx; all others 5xx."""
+    """Whatever is down, ambiguous, our own fault, another route, the brake: 4xx; else 5xx."""
     temporary = {reason.value for reason in Reason if DEFAULTS[reason].temporary}
-    assert temporary == {"directory", "ambiguous", "fault", "route"}
+    assert temporary == {"directory", "ambiguous", "fault", "route", "callout", "harvest"}
 
 
 @pytest.mark.parametrize("reason", list(Reason))

@@ -11,7 +11,7 @@ import pytest
 
 from codomain.cache import Lifetimes
 from codomain.errors import DirectoryError
-from codomain.resolver import FOREVER, Answer
+from codomain.resolver import FOREVER, STALE_WAIT, Answer
 from support.decisions import entry, question, told
 from support.searching import BOUND, INI, House, Searched
 
@@ -225,6 +225,24 @@ def test_a_stale_entry_serves_where_the_deadline_cuts_a_search_off() -> None:
             await verdict(house, "ann@corp.local")
             house.directory.gate.clear()
             assert await verdict(house, "ann@corp.local", 0.05) == "Deliver ann@corp.local"
+
+    run(test())
+
+
+def test_who_was_known_waits_for_a_silent_directory_no_longer_than_stale_wait() -> None:
+    """Issue 5: a recipient that was known a minute ago must not wait for it; others may."""
+
+    async def test() -> None:
+        with House(Searched(ANN), lifetimes=Lifetimes(found=0.0)) as house:
+            assert await verdict(house, "ann@corp.local") == "Deliver ann@corp.local"
+            house.directory.gate.clear()
+            began = time.monotonic()
+            assert await verdict(house, "ann@corp.local") == "Deliver ann@corp.local"
+            known = time.monotonic() - began
+            assert await verdict(house, "bob@corp.local", 2 * STALE_WAIT) == "Defer directory"
+            unknown = time.monotonic() - began - known
+            assert STALE_WAIT - 0.05 <= known < SOON / 2
+            assert unknown >= 2 * STALE_WAIT - 0.05
 
     run(test())
 

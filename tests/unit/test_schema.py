@@ -105,12 +105,17 @@ def test_placeholder_in_an_address_is_data() -> None:
         ),
         ("x@xn--a.de", ("x@xn--a.de",)),  # no A-label of anything
         ("x@[192.0.2.1]", ("x@[192.0.2.1]",)),
+        ("zo\u00eb@example.com", ("zo\u00eb@example.com", "zoe\u0308@example.com")),
+        (
+            "x@xn--mller-kva.de",
+            ("x@xn--mller-kva.de", "x@m\u00fcller.de", "x@mu\u0308ller.de"),
+        ),
         ("x", ("x",)),
         ("", ("",)),
     ],
 )
 def test_all_spellings_of_an_address_are_asked_for(key: str, expected: tuple[str, ...]) -> None:
-    """A directory may hold U-labels or A-labels (RFC 5890), quotes or none (RFC 5321, 4.1.2)."""
+    """U-labels or A-labels (RFC 5890), quotes or none (RFC 5321, 4.1.2), composed or not."""
     assert spellings(key) == expected
 
 

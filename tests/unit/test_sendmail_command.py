@@ -53,6 +53,37 @@ def test_the_milter_is_asked_with_tempfail() -> None:
     assert "S=inet:99@127.0.0.1, F=T, T=C:10s;S:18s;R:18s;E:60s" in line
 
 
+def test_the_lines_say_where_the_milter_stands_and_why_its_timeouts_are_so() -> None:
+    """ADR 9: it is the last one; R: is told beside the deadline that it must fit."""
+    slow = INI.replace("milter\n", "milter\ndeadline = 9s\n")
+    text = " ".join(sendmail.text(parse(slow)).replace("\ndnl", "").split())
+    assert "It has to be the last of your milters. A milter is not told when" in text
+    assert (
+        "Sendmail waits for 18 s at RCPT (R:), which is at least twice [milter] deadline, 9 s"
+        in (text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("octets", "digest"),
+    [(16, "md5"), (20, "sha1"), (32, "sha256"), (48, "sha384"), (64, "sha512")],
+)
+def test_fingerprints_are_made_as_they_are_written(octets: int, digest: str) -> None:
+    """Sendmail makes MD5 unless it is told; the digest follows from its octets."""
+    trust = f"[trust]\ntrust_certificates = {':'.join(['AB'] * octets)}\n"
+    line = f"define(`confCERT_FINGERPRINT_ALGORITHM', `{digest}')dnl"
+    assert line in made(INI + trust)
+    assert not [line for line in made(INI) if "FINGERPRINT" in line]
+
+
+def test_fingerprints_of_two_digests_are_a_fault() -> None:
+    """Sendmail makes one for each certificate; the others would trust nobody."""
+    trust = f"[trust]\ntrust_certificates = {'AB' * 16}, {'AB' * 32}\n"
+    with pytest.raises(ConfigError) as caught:
+        sendmail.text(parse(INI + trust))
+    assert caught.value.faults[0].startswith("[trust] trust_certificates: ")
+
+
 def test_nothing_opens_relaying_by_name() -> None:
     """Never class R or RELAY_DOMAIN, and no FEATURE: their sub-domains would relay, too."""
     lines = made(INI)

@@ -37,7 +37,7 @@ CACHE = Row(
             (
                 Query(
                     "sum by (result) (rate(codomain_shared_cache_requests_total{$by}[$rate])) "
-                    "or vector(0)",
+                    "or on() vector(0)",
                     "{{result}}",
                 ),
             ),
@@ -114,7 +114,7 @@ CALLOUT = Row(
             (
                 Query(
                     "sum by (connector, result) "
-                    "(rate(codomain_callout_requests_total{$by}[$rate])) or vector(0)",
+                    "(rate(codomain_callout_requests_total{$by}[$rate])) or on() vector(0)",
                     "{{connector}}: {{result}}",
                 ),
             ),
@@ -127,7 +127,8 @@ CALLOUT = Row(
             (
                 Query(
                     "histogram_quantile(0.99, sum by (connector, le) "
-                    "(rate(codomain_callout_duration_seconds_bucket{$by}[$rate]))) or vector(0)",
+                    "(rate(codomain_callout_duration_seconds_bucket{$by}[$rate]))) "
+                    "or on() vector(0)",
                     "{{connector}}",
                 ),
             ),
@@ -146,7 +147,7 @@ INDEX = Row(
             "base or filter, or many people leaving at once.",
             (
                 Query(
-                    "sum by (directory) (codomain_index_entries{$by}) or vector(0)",
+                    "sum by (directory) (codomain_index_entries{$by}) or on() vector(0)",
                     "{{directory}}",
                 ),
             ),
@@ -160,7 +161,7 @@ INDEX = Row(
             (
                 Query(
                     "time() - min by (directory) (codomain_index_synced_timestamp_seconds{$by}) "
-                    "or vector(0)",
+                    "or on() vector(0)",
                     "{{directory}}",
                 ),
             ),

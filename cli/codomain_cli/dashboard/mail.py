@@ -71,7 +71,7 @@ TRAFFIC = Row(
             (
                 Query(
                     "sum by (domain) (rate(codomain_requests_total"
-                    f'{{{OF_DOMAIN}, reason="harvest"}}[$rate])) or vector(0)',
+                    f'{{{OF_DOMAIN}, reason="harvest"}}[$rate])) or on() vector(0)',
                     "{{domain}}",
                 ),
             ),
@@ -145,7 +145,7 @@ VERDICTS = Row(
             (
                 Query(
                     "sum by (reason) (rate(codomain_shadow_refusals_total"
-                    f"{{{OF_DOMAIN}}}[$rate])) or vector(0)",
+                    f"{{{OF_DOMAIN}}}[$rate])) or on() vector(0)",
                     "{{reason}}",
                 ),
             ),

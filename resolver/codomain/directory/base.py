@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from codomain.finding import Outage
 
 
 class Kind(Enum):
@@ -52,10 +55,12 @@ class Directory(Protocol):
     name: str
     """The name of its section in the INI."""
 
-    def peek(self, key: str) -> tuple[Recipient, ...] | None:
+    def peek(self, key: str) -> tuple[Recipient, ...] | Outage | None:
         """Answer from memory at once, or None where :meth:`find` must be asked.
 
-        Called on the event loop's thread: it never blocks and never raises.
+        An outage: it cannot be known now, and asking would not help; the MTA gets
+        451 4.4.3.  Called on the event loop's thread and on the milter's: it never blocks
+        and never raises.
         """
 
     def find(self, key: str, timeout: float) -> tuple[Recipient, ...]:
@@ -81,3 +86,26 @@ class Directory(Protocol):
 
     def close(self) -> None:
         """Give up connections and files; a search under way ends with an error."""
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """A directory in front of which stands a local index."""
+
+    name: str
+    """The name of its section in the INI."""
+
+    usable: bool
+    """The index answers; else every address is asked for."""
+
+    entries: int
+    """The entries that the index holds."""
+
+    synced: float
+    """When it was last known to be in step, in seconds of Unix time; 0.0: never."""
+
+    def look(self) -> bool:
+        """Look at the index; whether answers may be other ones than before.
+
+        Called many times a second, on the event loop's thread: it never blocks.
+        """

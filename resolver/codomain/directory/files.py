@@ -118,6 +118,15 @@ class FilesDirectory:
         """Count the entries."""
         return self._data.size
 
+    def recipients(self) -> Iterator[Recipient]:
+        """Give every entry once, for ``codomain check``; those without an address are left out."""
+        seen: set[str] = set()
+        for claims in self._data.index.values():
+            for recipient in claims:
+                if recipient.dn not in seen:
+                    seen.add(recipient.dn)
+                    yield recipient
+
     def peek(self, key: str) -> tuple[Recipient, ...]:
         """Return the entries that an :attr:`Address.key` resolves to, none or several."""
         return self._data.index.get(key, ())

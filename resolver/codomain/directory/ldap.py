@@ -2,8 +2,9 @@
 
 In flow an address; out flow the entries to which it resolves.  What a server finds is
 compared again by our own fold, because its matching rules are not ours; what it does not
-find is believed only from a plain success, and where there is a canary, only while that
-is found.  Everything else is a :class:`~codomain.errors.DirectoryError`.
+find is believed only from a plain success that also shows somebody who must be there
+(:mod:`codomain.directory.witness`).  Everything else is a
+:class:`~codomain.errors.DirectoryError`.
 
 One search takes one connection of the pool and one deadline.  A connection that turns out
 to be dead is replaced at once; a server that fails is left alone for a while, and the
@@ -14,28 +15,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from codomain.directory.filters import any_encoded, encode_filter
 from codomain.directory.link import (
     INVALID_CREDENTIALS,
     NO_SUCH_OBJECT,
     SERVER_TROUBLE,
     BrokenError,
-    Entry,
     Link,
     ResultError,
-    Scope,
 )
+from codomain.directory.messages import SCOPES
 from codomain.directory.pool import Pool, SlotError
 from codomain.directory.schema import SCHEMAS, Attributes, address_key, next_ranges
 from codomain.directory.servers import Servers, parse_server
 from codomain.directory.tls import Trust
+from codomain.directory.witness import Witnesses
 from codomain.errors import DirectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from codomain.directory.base import Recipient
+    from codomain.directory.messages import Entry
     from codomain.directory.section import Section
     from codomain.directory.servers import Server
 
@@ -48,8 +52,8 @@ FAIR_TRY = 0.5
 A caller with less time than that left says nothing about the server.
 """
 
-CANARY_LIFETIME = 10.0
-"""Seconds for which a connection that showed the canary is believed when it finds nothing."""
+WITNESSES_ENCODED = 64
+"""Filters that are kept encoded: enough that strangers' addresses do not push out the witnesses."""
 
 RANGES = 20
 """The most parts of one attribute that are fetched: 30,000 values of Active Directory."""
@@ -57,20 +61,13 @@ RANGES = 20
 CHECK_KEY = "postmaster@invalid"
 """What :meth:`LdapDirectory.check` asks for without a canary: nobody has it (RFC 2606)."""
 
-SCOPES: dict[str, Scope] = {
-    "base": "BASE",
-    "onelevel": "LEVEL",
-    "subtree": "SUBTREE",
-}
-"""The ``scope`` of the INI as ldap3 names it (RFC 4511 section 4.5.1.2)."""
-
 
 @dataclass(frozen=True, slots=True)
 class LdapTrace:
     """How an answer came about, for ``codomain explain``."""
 
     filter: str
-    """The filter as it was sent."""
+    """The filter for the address; what was sent asks for a witness beside it."""
 
     base: str
     """The DN below which was searched."""
@@ -85,8 +82,8 @@ class LdapTrace:
     """The entries to which the address resolves."""
 
 
-class _CanaryError(DirectoryError):
-    """The server does not show what it must have, so what else it lacks says nothing."""
+class _WitnessError(DirectoryError):
+    """The server does not show whom it must have, so whom else it lacks says nothing."""
 
 
 class LdapDirectory:
@@ -113,7 +110,7 @@ class LdapDirectory:
         self._observe = observe or _ignore
         try:
             self._schema = SCHEMAS[section.schema]
-            self._scope = SCOPES[section.scope]
+            _ = SCOPES[section.scope]
             servers = [parse_server(uri) for uri in section.servers]
         except KeyError as error:
             raise DirectoryError(f"{error.args[0]}: no such schema or scope") from error
@@ -124,7 +121,9 @@ class LdapDirectory:
         self._servers = Servers(servers)
         self._pool = Pool(section.pool_size)
         self._trust = Trust(section.ca_file)
-        self._canary = address_key(section.canary)
+        self._witnesses = Witnesses(address_key(section.canary))
+        # A witness stands beside a great many addresses.
+        self._encoded = lru_cache(WITNESSES_ENCODED)(lambda key: encode_filter(self.filter(key)))
 
     def peek(self, key: str) -> tuple[Recipient, ...] | None:  # noqa: ARG002 - the protocol's
         """Return None: every address is asked for."""
@@ -175,7 +174,7 @@ class LdapDirectory:
             DirectoryError: it does not, with the reason; ``/readyz`` answers 503.
 
         """
-        self.find(self._canary or CHECK_KEY, self._section.timeout)
+        self.find(self._witnesses.canary or CHECK_KEY, self._section.timeout)
 
     def close(self) -> None:
         """Close all connections; searches under way end with DirectoryError."""
@@ -227,7 +226,7 @@ class LdapDirectory:
                 self._servers.failed(server, at_once=error.code == INVALID_CREDENTIALS)
             else:
                 self._servers.answered(server)
-        elif isinstance(error, _CanaryError):
+        elif isinstance(error, _WitnessError):
             self._servers.answered(server)  # what it finds is still believed
         elif isinstance(error, BrokenError):
             if error.timed_out and had < min(FAIR_TRY, self._section.timeout / 2):
@@ -253,8 +252,6 @@ class LdapDirectory:
         keep = False
         try:
             recipients = self._recipients(link, key, until)
-            if not recipients and self._canary:
-                self._check_canary(link, key, until)
             keep = True
         except ResultError as error:
             keep = error.code not in SERVER_TROUBLE
@@ -266,32 +263,58 @@ class LdapDirectory:
                 self._pool.discard(link)
         return recipients
 
-    def _check_canary(self, link: Link, key: str, until: float) -> None:
-        """Believe that nothing was found only of a server that shows the canary."""
-        if time.monotonic() - link.canary_seen < CANARY_LIFETIME and key != self._canary:
-            return
-        if not self._recipients(link, self._canary, until):
-            raise _CanaryError(f"{link.server.uri}: the canary {self._section.canary} is not found")
-        link.canary_seen = time.monotonic()
-
     def _recipients(self, link: Link, key: str, until: float) -> tuple[Recipient, ...]:
-        """Search one address, and keep the entries that have it by our own fold."""
-        answer = link.search(
-            self._section.base, self._scope, self.filter(key), list(self._schema.attributes), until
-        )
-        if answer.references and not answer.entries and not self._schema.references_are_usual:
+        """Search one address, and believe that nobody has it only where others are shown."""
+        beside = self._witnesses.beside(key)
+        found = self._search(link, [key, beside] if beside else [key], until)
+        recipients = found[key]
+        if recipients:
+            self._witnesses.seen(recipients[0].dn, key)
+        elif self._witnesses.canary:
+            if not beside or not found[beside]:
+                canary = self._section.canary
+                raise _WitnessError(f"{link.server.uri}: the canary {canary} is not found")
+        elif beside and not found[beside]:
+            self._ask_the_others(link, key, beside, until)
+        return recipients
+
+    def _ask_the_others(self, link: Link, key: str, missing: str, until: float) -> None:
+        """Look whether anybody is shown of whom this directory showed lately."""
+        keys = self._witnesses.others(key, missing)
+        found = self._search(link, keys, until) if keys else {}
+        shown = [other for other in keys if found[other]]
+        if not shown:
+            raise _WitnessError(
+                f"{link.server.uri}: none of those whom it showed lately is shown now: has it "
+                "lost its entries, or codomain its rights to them? If they were deleted, reload"
+            )
+        self._witnesses.gone(missing, *(other for other in keys if not found[other]))
+
+    def _search(
+        self, link: Link, keys: Sequence[str], until: float
+    ) -> dict[str, tuple[Recipient, ...]]:
+        """Search some addresses, and keep the entries that have one by our own fold."""
+        try:
+            sought = any_encoded([self._encoded(key) for key in keys])
+        except ValueError as error:
+            raise DirectoryError(f"filter: {error}") from error
+        attributes = tuple(self._schema.attributes)
+        answer = link.search(self._section.base, self._section.scope, sought, attributes, until)
+        entries = {}
+        for entry in answer.entries:
+            raw = self._complete(link, entry, until)
+            entries[entry.dn] = self._schema.recipient(entry.dn, Attributes(raw))
+        found = {
+            key: tuple(entry for entry in entries.values() if key in entry.addresses)
+            for key in keys
+        }
+        if answer.references and not found[keys[0]] and not self._schema.references_are_usual:
             raise ResultError(
                 f"{link.server.uri}: a part of {self._section.base or 'the tree'} is held by "
                 f"{', '.join(answer.references)}, which is not asked",
                 code=0,
             )
-        found = {}
-        for entry in answer.entries:
-            raw = self._complete(link, entry, until)
-            recipient = self._schema.recipient(entry.dn, Attributes(raw))
-            if key in recipient.addresses:
-                found[entry.dn] = recipient
-        return tuple(found.values())
+        return found
 
     def _complete(self, link: Link, entry: Entry, until: float) -> dict[str, list[bytes]]:
         """Return an entry's attributes with the values that the server kept back."""
@@ -300,7 +323,7 @@ class LdapDirectory:
         for _ in range(RANGES):
             if not wanted:
                 return raw
-            answer = link.search(entry.dn, "BASE", "(objectClass=*)", wanted, until)
+            answer = link.search(entry.dn, "base", "(objectClass=*)", tuple(wanted), until)
             if len(answer.entries) != 1:
                 raise ResultError(f"{link.server.uri}: {entry.dn} is gone", NO_SUCH_OBJECT)
             part = answer.entries[0].raw

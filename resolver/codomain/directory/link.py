@@ -1,8 +1,9 @@
 """One connection to one LDAP server: opened, bound, searched, thrown away.
 
 In flow a filter and a deadline; out flow entries as raw bytes, or an error that says
-whether the connection is of any more use.  All of ldap3 is in here and in
-:mod:`codomain.directory.tls`, with its defaults, which suit no daemon, set right.
+whether the connection is of any more use.  All of ldap3, which opens and binds, is in here
+and in :mod:`codomain.directory.tls`, with its defaults, which suit no daemon, set right;
+searches are ours (:mod:`codomain.directory.exchange`).
 LDAP: RFC 4511; simple bind and SASL EXTERNAL: RFC 4513.
 """
 
@@ -13,19 +14,22 @@ import math
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
 from pyasn1.error import PyAsn1Error
 
+from codomain.directory.ber import ProtocolError
 from codomain.directory.deadline import Deadline, DeadlineSocket, resolve
+from codomain.directory.exchange import exchange
+from codomain.directory.messages import MAX_ID, Search
 from codomain.directory.tls import StrictTls, Trust
 from codomain.errors import DirectoryError
 
 if TYPE_CHECKING:
+    from codomain.directory.exchange import Answer
     from codomain.directory.section import Login
     from codomain.directory.servers import Server
 
@@ -56,6 +60,7 @@ invalidCredentials, busy, unavailable, unwillingToPerform, other (RFC 4511 appen
 
 _FAULTS = (
     LDAPException,
+    ProtocolError,
     PyAsn1Error,
     OSError,
     # What ldap3's decoder lets out on bytes that are no LDAP.
@@ -69,7 +74,8 @@ _FAULTS = (
     struct.error,
 )
 
-Scope = Literal["BASE", "LEVEL", "SUBTREE"]
+FIRST_ID = 1000
+"""The messageID of the first search; ldap3 has counted the bind before it from 1."""
 
 
 class BrokenError(DirectoryError):
@@ -86,28 +92,6 @@ class ResultError(DirectoryError):
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry that a search found."""
-
-    dn: str
-    """Its distinguished name."""
-
-    raw: dict[str, list[bytes]]
-    """Its attributes, as the server sent them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a search that succeeded brought."""
-
-    entries: tuple[Entry, ...]
-    """The entries, in the server's order."""
-
-    references: tuple[str, ...]
-    """LDAP URLs of other servers that hold a part of what was to be searched."""
 
 
 class Connection(ldap3.Connection):
@@ -167,8 +151,8 @@ class Link:
 
         """
         self.server = server
-        self.canary_seen = -math.inf  # when this server last showed the canary
         self._used = time.monotonic()
+        self._last = FIRST_ID - 1
         self._deadline = Deadline()
         self._deadline.begin(until)
         self._connection: Connection | None = None
@@ -181,34 +165,31 @@ class Link:
             raise
 
     def search(
-        self, base: str, scope: Scope, text: str, attributes: list[str], until: float
+        self, base: str, scope: str, sought: str | bytes, attributes: tuple[str, ...], until: float
     ) -> Answer:
         """Search, and return what was found, or nothing where nothing was.
+
+        ``scope`` is one of the INI's, ``sought`` a filter as text, or encoded.
 
         Raises:
             BrokenError: the connection failed, or the time was up.
             ResultError: the server gave another result than success.
 
         """
-        connection = self._connection
-        if connection is None:
+        guarded = None if self._connection is None else self._connection.socket
+        if guarded is None:
             raise BrokenError(f"{self.server.uri}: closed", timed_out=False)
         self._deadline.begin(until)
+        self._last = self._last % MAX_ID + 1
         try:
-            _, result, response, _ = connection.search(
-                base,
-                text,
-                scope,
-                dereference_aliases=ldap3.DEREF_NEVER,
-                attributes=attributes,
-                size_limit=SIZE_LIMIT,
-                time_limit=math.ceil(self._deadline.left()),
-            )
-            # The status says nothing: a miss with a reference is a success to ldap3.
-            self._expect(result, "searchResDone")
-            answer = _answer(response)
+            seconds = math.ceil(self._deadline.left())
+            search = Search(base, scope, sought, attributes, SIZE_LIMIT, seconds)
+            answer = exchange(guarded, self._last, search)
         except _FAULTS as error:
             raise self._broken(error) from error
+        if answer.done.code != SUCCESS:
+            text = f"{self.server.uri}: {answer.done.describe()}"
+            raise ResultError(text, answer.done.code)
         self._used = time.monotonic()
         return answer
 
@@ -224,6 +205,23 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.socket = None
+
+    def take_socket(self) -> socket.socket:
+        """Give the bound connection's socket away; this object is of no more use.
+
+        Raises:
+            BrokenError: it is closed already, or the time was up.
+
+        """
+        guarded = None if self._connection is None else self._connection.socket
+        if guarded is None:
+            raise BrokenError(f"{self.server.uri}: closed", timed_out=False)
+        try:
+            taken = guarded.take()
+        except OSError as error:
+            raise self._broken(error) from error
+        self._connection = None
+        return taken
 
     def abort(self) -> None:
         """End what another thread does on this connection: it gets BrokenError at once."""
@@ -312,16 +310,3 @@ def read_password(path: str) -> bytes:
     if not password:
         raise DirectoryError(f"bind_password_file {path}: it is empty")
     return password
-
-
-def _answer(response: list[dict[str, Any]]) -> Answer:
-    entries = [
-        # ldap3 gives None for an attribute that is sent empty, as a range's plain one is.
-        Entry(item["dn"], {name: list(v or ()) for name, v in item["raw_attributes"].items()})
-        for item in response
-        if item["type"] == "searchResEntry"
-    ]
-    references = [
-        str(uri) for item in response if item["type"] == "searchResRef" for uri in item["uri"]
-    ]
-    return Answer(tuple(entries), tuple(references))

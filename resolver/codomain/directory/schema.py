@@ -13,6 +13,7 @@ RFC 4515.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,8 @@ def spellings(key: str) -> tuple[str, ...]:
     """Return the forms in which a directory may hold an address, the key's own first.
 
     The local part bare and quoted (RFC 5321 section 4.1.2), the domain in A-labels and in
-    U-labels (RFC 5890).
+    U-labels (RFC 5890); what is not ASCII composed, as the key is, and decomposed (NFC and
+    NFD of Unicode's annex 15): Active Directory compares neither with the other.
     """
     local, _, domain = key.rpartition("@")
     forms = [key]
@@ -140,7 +142,8 @@ def spellings(key: str) -> tuple[str, ...]:
     unicode_domain = ".".join(_ulabel(label) for label in domain.split("."))
     if unicode_domain != domain:
         forms += [form[: -len(domain)] + unicode_domain for form in forms]
-    return tuple(forms)
+    forms += [unicodedata.normalize("NFD", form) for form in forms if not form.isascii()]
+    return tuple(dict.fromkeys(forms))
 
 
 def address_key(text: str) -> str:
@@ -182,7 +185,8 @@ def _ulabel(label: str) -> str:
 
 
 def _keys(texts: Iterable[str]) -> tuple[str, ...]:
-    keys = dict.fromkeys(address_key(text) for text in texts)
+    # mail repeats one of the others as a rule, and to parse it takes most of the time.
+    keys = dict.fromkeys(map(address_key, dict.fromkeys(texts)))
     return tuple(key for key in keys if key)
 
 

@@ -53,7 +53,7 @@ class Section(Login, Protocol):
 
     @property
     def scope(self) -> str:
-        """A key of :data:`codomain.directory.ldap.SCOPES`."""
+        """A key of :data:`codomain.directory.messages.SCOPES`."""
 
     @property
     def filter(self) -> str:

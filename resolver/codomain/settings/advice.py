@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codomain.settings import names
+from codomain.settings import names, policies
 from codomain.settings.checks import Owners, Places
 from codomain.settings.faults import Place, shown
+from codomain.settings.sharedurl import parse_shared
 from codomain.settings.whole import NAMED, keys_of
 
 if TYPE_CHECKING:
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from codomain.settings.source import Source
     from codomain.settings.whole import Config
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts whose traffic leaves no machine."""
+
 
 def advise(config: Config, source: Source, faults: Faults) -> None:
     """Say every warning."""
     places = Places(source)
     _house(config, places, faults)
+    _shared(config, places, faults)
     carriers = _carriers(config)
     for domain in config.domains:
         spaces = (domain.name, *(f"*.{above}" for above in names.parents(domain.name)))
@@ -35,6 +40,7 @@ def advise(config: Config, source: Source, faults: Faults) -> None:
             _peers(connector, places, faults)
     for directory in config.directories:
         _directory(directory, config, places, faults)
+    policies.advise(config, Owners(config.domains).of, places, faults)
 
 
 class _Ours:
@@ -78,6 +84,24 @@ def _house(config: Config, places: Places, faults: Faults) -> None:
         )
 
 
+def _shared(config: Config, places: Places, faults: Faults) -> None:
+    section = config.cache
+    if not section.shared:
+        return
+    server = parse_shared(section.shared)
+    if server.scheme == "redis" and server.host not in LOOPBACK and section.shared_password_file:
+        faults.warn(
+            places.of("cache", "", "shared"),
+            "its password and every address cross the net in the clear; write rediss://",
+        )
+    if server.scheme != "unix" and not section.shared_password_file:
+        faults.warn(
+            places.of("cache", "", "shared"),
+            "whoever reaches it can say who has a mailbox here; give it a password, and"
+            " write shared_password_file",
+        )
+
+
 def _first(config: Config) -> Place:
     return Place(str(config.files[0]) if config.files else "codomain.ini")
 
@@ -107,17 +131,34 @@ def _domain(
             faults.warn(
                 places.of("connector", connector.name, "verify"),
                 "a shared domain goes through it, and what nobody has comes back to forged senders;"
-                " call-out is not in this version",
+                " write verify = callout",
             )
 
 
 def _connector(connector: ConnectorSection, ours: _Ours, places: Places, faults: Faults) -> None:
+    _callout(connector, places, faults)
     for space in connector.address_spaces if connector.allow_relay else ():
         if not ours.meet(space):
             faults.warn(
                 places.of("connector", connector.name, "address_spaces"),
                 f"no [domain] lies in {shown(space)}, and a connector accepts nothing by itself;"
                 " write one",
+            )
+
+
+def _callout(connector: ConnectorSection, places: Places, faults: Faults) -> None:
+    name = connector.name
+    if connector.verify == "callout" and not connector.verify_control:
+        faults.warn(
+            places.of("connector", name, "verify"),
+            "without an address that it surely takes none of its refusals is believed;"
+            " write verify_control",
+        )
+    for key in ("verify_control", "tls") if connector.verify == "none" else ():
+        if places.wrote("connector", name, key):
+            faults.warn(
+                places.of("connector", name, key),
+                "means nothing with verify = none; remove it, or write verify = callout",
             )
 
 

@@ -6,15 +6,17 @@ contents of a directory is checked by ``codomain check``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codomain.settings import names, secret
+from codomain.address import fold_domain
+from codomain.settings import names, policies, secret
 from codomain.settings.faults import Place, WrongError, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from codomain.settings.faults import Faults
     from codomain.settings.named import ConnectorSection, DirectorySection, DomainSection
@@ -70,7 +72,10 @@ def check(config: Config, source: Source, faults: Faults) -> None:
         _connector(connector, owners, places, faults)
     for directory in config.directories:
         _directory(directory, places, faults)
+    policies.check(config, owners.of, places, faults)
     _shadow(config, places, faults)
+    _shared(config, places, faults)
+    _http(config, places, faults)
 
 
 def secrets(config: Config, source: Source, faults: Faults) -> Config:
@@ -145,6 +150,9 @@ def _connector(connector: ConnectorSection, owners: Owners, places: Places, faul
         if host.startswith("unix:") and connector.transport != "lmtp":
             place = places.of("connector", name, "smart_hosts", host)
             faults.add(place, f"{shown(host)} is a socket; write transport = lmtp, or a host")
+        elif host.startswith("unix:") and connector.tls in {"encrypt", "verify"}:
+            place = places.of("connector", name, "tls")
+            faults.add(place, f"{shown(host)} is a socket and has no TLS; write tls = may")
     for space in connector.address_spaces:
         if connector.allow_relay and names.is_top_level(space):
             place = _space_place(space, connector, places)
@@ -203,6 +211,25 @@ def _bind(directory: DirectorySection, places: Places, faults: Faults) -> None:
         )
 
 
+def _shared(config: Config, places: Places, faults: Faults) -> None:
+    path = config.cache.shared_ca_file
+    if path and not Path(path).is_file():
+        place = places.of("cache", "", "shared_ca_file")
+        faults.add(place, f"{shown(path)} is not there; write the path of a file")
+
+
+def _http(config: Config, places: Places, faults: Faults) -> None:
+    if config.http.allow:
+        return
+    for endpoint in config.http.listen:
+        if not names.is_loopback(endpoint):
+            faults.add(
+                places.of("http", "", "listen", str(endpoint)),
+                f"{shown(str(endpoint))} is reached from other hosts, and nothing says by whom;"
+                " write their networks under allow, or listen on 127.0.0.1",
+            )
+
+
 def _shadow(config: Config, places: Places, faults: Faults) -> None:
     if not config.policyd.socketmap_listen:
         return
@@ -215,3 +242,41 @@ def _shadow(config: Config, places: Places, faults: Faults) -> None:
             "maps that route cannot be in shadow;"
             " write enforce, or an empty socketmap_listen in [policyd]",
         )
+
+
+def classes(config: Config, postfix: Mapping[str, str], faults: Faults) -> None:
+    """Check that each domain of ours is in its own address class of Postfix, and in no other.
+
+    Address classes: ADDRESS_CLASS_README.  Where nothing is routed by us (no maps, no
+    FILTER) the site's own classes are right.
+    """
+    if not config.policyd.socketmap_listen and config.policyd.redirect != "filter":
+        return
+    for parameter in ("mydestination", "virtual_alias_domains", *_LISTS):
+        for item in dict.fromkeys(re.split(r"[,\s]+", postfix.get(parameter, ""))):
+            domain = next((d for d in config.domains if d.name == fold_domain(item)), None)
+            if domain is None or parameter == (own := _class_of(domain)):
+                continue
+            other = re.split(r"[,\s]+", postfix.get(own, ""))
+            if parameter in _LISTS and not any(
+                name.startswith("socketmap:") or fold_domain(name) == domain.name for name in other
+            ):
+                continue
+            faults.add(Place("main.cf", 0, "", parameter), _other_class(parameter, item, domain))
+
+
+_LISTS = ("relay_domains", "virtual_mailbox_domains")
+"""The classes that our maps answer for."""
+
+
+def _class_of(domain: DomainSection) -> str:
+    here = domain.type != "relay" and not domain.deliver_to
+    return "virtual_mailbox_domains" if here else "relay_domains"
+
+
+def _other_class(parameter: str, item: str, domain: DomainSection) -> str:
+    told = {
+        "mydestination": "refuses who has no account on this host",
+        "virtual_alias_domains": "refuses who is no alias",
+    }.get(parameter, f"finds it in two classes, this one and {_class_of(domain)}")
+    return f"{shown(item)} is a domain of ours, and Postfix {told}; remove it there"

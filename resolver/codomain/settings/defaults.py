@@ -32,6 +32,8 @@ MAIN_CF_DEFAULTS = (
     "relay_domains",
     "mydestination",
     "parent_domain_matches_subdomains",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
 )
 """The parameters of main.cf from which defaults are taken."""
 

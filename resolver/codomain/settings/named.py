@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from codomain.settings import names
+from codomain.settings import names, template
 from codomain.settings.kinds import (
     PERCENTAGE,
     TEXT,
@@ -83,7 +83,10 @@ class DomainSection:
     """Where no connector takes the unresolved: they are refused, or the MX is tried."""
 
     on_outage: OnOutage = key(words(OnOutage), "defer")
-    """While the directory is down: 451, or all goes to `deliver_to`, unchecked."""
+    """While the directory is down, who is not in the cache gets 451, or goes to `deliver_to`,
+    unchecked. What `deliver` costs: unknown recipients go there, too, and so do contacts, whose
+    mail belongs elsewhere. So that system must refuse at RCPT whom it does not know; for each
+    one that it refuses, this host sends a bounce to the sender, who may be forged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +120,16 @@ class ConnectorSection:
     """Networks and hosts of this system and of all behind it: mail from them never goes back."""
 
     verify: Verify = key(words(Verify), "none")
-    """Whether this system is asked first if it knows the recipient."""
+    """Whether this system is asked first if it knows a recipient that no directory has, or a
+    contact's target."""
 
     verify_control: str = key(names.MAILBOX)
-    """With `verify = callout`: an address that this system surely knows."""
+    """With `verify = callout`: an address that this system surely knows. It refuses a recipient
+    as unknown only where it takes this one in the same session; without it no refusal counts."""
 
     tls: Tls = key(words(Tls), "may")
-    """With `verify = callout`: how the connection to it is protected."""
+    """With `verify = callout`: how the connection to it is protected. `verify` wants a
+    certificate of the smart host's name, by an authority that the host trusts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +159,8 @@ class DirectorySection:
     """How deep is searched."""
 
     filter: str = key(names.LDAP_FILTER, only="ldap", otherwise="that of the schema")
-    """The search; %s is the address, always escaped."""
+    """The search, where %s is the address, always escaped; without %s it is one more condition
+    beside the schema's, and with `mode = sync` only that is possible."""
 
     bind_dn: str = key(
         TEXT, only="ldap", example="cn=codomain,ou=services,dc=corp,dc=example,dc=com"
@@ -179,22 +186,29 @@ class DirectorySection:
     """Connections, and threads that search."""
 
     mode: DirectoryMode = key(words(DirectoryMode), "live", only="ldap")
-    """With `sync` answers come from the local index that `codomain sync` keeps."""
+    """With `sync` answers come from the local index that `codomain sync` keeps, also while the
+    directory is down; while there is no index that can be used, every address is searched for."""
 
     canary: str = key(names.MAILBOX, only="ldap", example="postmaster@corp.example.com")
-    """An address that must be found: while it is not, "not found" counts as "directory down"."""
+    """An address that must be found: while it is not, "not found" counts as "directory down".
+    Without one, whoever was found since the last start or reload stands in: a server that
+    had lost its entries, or our rights to them, before that looks empty."""
 
     allowed_hosts: tuple[str, ...] = key(listing(names.HOST), only="ldap")
     """The values of mailHost that may be next hops."""
 
     max_shrink: float = key(PERCENTAGE, "20%", only="ldap")
-    """With `mode = sync`: a larger loss stops and asks."""
+    """With `mode = sync`: a sync that would take away a larger part of all entries, or of one
+    domain's addresses, stops and asks; a loss of fewer than five passes."""
 
     max_age: float = key(duration("1m", "30d"), "1h", only="ldap")
-    """With `mode = sync`: an older index is alarmed, and still served."""
+    """With `mode = sync`: an older index is alarmed; who is in it is still served, and who is
+    not gets 451, because nobody knows."""
 
     on_miss: OnMiss = key(words(OnMiss), "live", only="ldap")
-    """With `mode = sync`: what is not in the index is searched for, rate-limited, or unknown."""
+    """With `mode = sync`: what becomes of an address that is not in the index while this is not
+    known to be in step: it is searched for, five times a second at most, or taken for unknown;
+    so it is beyond that number, too, and while the directory is down, up to `max_age`."""
 
     path: tuple[str, ...] = key(
         listing(names.PATH),
@@ -212,31 +226,58 @@ class DirectorySection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySection:
-    """A recipient policy: which entries are given which addresses."""
+    """A recipient policy: which entries are given which addresses.
+
+    Nothing is changed by it before `codomain policies apply`.  Entries are those of
+    directories with `schema = active-directory` that have a mailNickname.
+    """
 
     name: str
     """The policy's name."""
 
-    address_spaces: tuple[str, ...] = key(listing(names.SPACE), example="example.com")
-    """The domains in which it gives addresses."""
+    address_spaces: tuple[str, ...] = key(
+        listing(template.DOMAIN), example="corp.example.com, example.com"
+    )
+    """The domains in which it gives addresses; each has a `[domain]`."""
 
-    primary: str = key(TEXT, example="example.com")
-    """The space of the primary address."""
+    primary: str = key(
+        template.MAYBE_DOMAIN, example="corp.example.com", otherwise="the first of address_spaces"
+    )
+    """The domain of the primary address; with `default = yes` it is authoritative."""
 
-    filter: str = key(TEXT, example="(department=sales)")
-    """The LDAP filter of the entries that it is for; empty: none."""
+    filter: str = key(names.LDAP_FILTER)
+    """The LDAP filter of the entries that it is for, such as `(department=sales)`. Empty: none,
+    and whose primary address is in its domains is never changed; with `default = yes` there
+    is no filter."""
 
-    templates: tuple[str, ...] = key(listing(TEXT), example="%m@example.com, %g.%s@example.com")
-    """The addresses, made of an entry's attributes."""
+    templates: tuple[str, ...] = key(
+        listing(template.TEMPLATE),
+        example="%m@corp.example.com, %g.%s@example.com",
+        otherwise="%m@ each domain that has none",
+    )
+    """The addresses, made of an entry's alias (`%m`), given name (`%g`), surname (`%s`), display
+    name (`%d`) and middle initial (`%i`); `%1g` is the first letter of one, `%rxy` puts y for
+    x in all that follow, `%%` is a percent sign. Of the primary domain the first one counts."""
 
     priority: int = key(whole(0, 65535), "0")
-    """Of several that are for one entry the highest one is taken."""
+    """Of several that are for one entry the highest one is taken, of equal ones the first."""
 
-    default: bool = key(YES_NO, "no")
-    """It is for the entries of no other policy."""
+    default: bool = key(YES_NO, "no", example="yes")
+    """It is for the entries of no other policy; there is exactly one."""
 
-    enabled: tuple[str, ...] = key(listing(names.SPACE), otherwise="all of them")
-    """The spaces of the policy that are in use."""
+    enabled: tuple[str, ...] = key(listing(template.DOMAIN), otherwise="all of address_spaces")
+    """The domains in which addresses are given now."""
+
+    authoritative: tuple[str, ...] = key(
+        listing(template.DOMAIN), example="corp.example.com", otherwise="what each `[domain]` says"
+    )
+    """Those of address_spaces that are authoritative: if written, it must be what each `[domain]`
+    says."""
+
+    transliterate: tuple[str, ...] = key(listing(template.LETTERS))
+    """What stands for letters that are not ASCII, such as `ü=ue, ß=ss`; `*` takes the marks off
+    all others (é: e). Who has a letter in his name for which nothing is said gets no address
+    of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

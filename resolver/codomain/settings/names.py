@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from codomain.address import fold_domain, hides_foreign, parse_mailbox
+from codomain.directory.filters import encode_filter
 from codomain.settings.faults import WrongError, shown
 from codomain.settings.kinds import Kind
 
@@ -117,6 +118,18 @@ def read_endpoint(text: str) -> Endpoint:
     return Endpoint("inet", host=inner, port=_port(port, text))
 
 
+def is_loopback(endpoint: Endpoint) -> bool:
+    """Tell whether an endpoint is reached from this host alone.
+
+    A name other than ``localhost`` counts as reached from elsewhere: what it stands for may
+    change.
+    """
+    address = _address(endpoint.host)
+    if endpoint.kind == "unix" or endpoint.host.lower() == "localhost":
+        return True
+    return address is not None and address.is_loopback
+
+
 def _maybe_endpoint(text: str) -> Endpoint | None:
     return read_endpoint(text) if text else None
 
@@ -158,6 +171,13 @@ def _target(text: str) -> str:
     if is_top_level(space):
         raise WrongError(f"{shown(text)} is a top-level domain; write one below it")
     return space
+
+
+def _http_host(text: str) -> str:
+    inner = text.removeprefix("[").removesuffix("]") if text.startswith("[") else text
+    if not is_address(inner) and not fold_domain(text):
+        raise WrongError(f"{shown(text)} is no host; write a name without a port")
+    return f"[{inner}]".lower() if ":" in inner else fold_domain(inner) or inner
 
 
 def _host_name(text: str) -> str:
@@ -265,6 +285,14 @@ def _path(text: str) -> str:
     return text
 
 
+def _socket_path(text: str) -> str:
+    # A socket is made under another name (.new) and moved into place.
+    longest = SOCKET_OCTETS - len(".new")
+    if text and len(os.fsencode(_path(text))) > longest:
+        raise WrongError(f"{shown(text)} is longer than a socket's path; write {longest} octets")
+    return text
+
+
 def _postfix(text: str) -> str:
     if text not in {"auto", "off"} and not text.startswith("/"):
         raise WrongError(f"{shown(text)} is not auto, off or a folder; write auto")
@@ -298,19 +326,14 @@ def _ldap_server(text: str) -> str:
     return _url(text, ("ldaps", "ldap", "ldapi"), host=not text.startswith("ldapi:"))
 
 
-def _shared_cache(text: str) -> str:
-    if not text:
-        return text
-    return _url(text, ("redis", "rediss", "unix"), host=not text.startswith("unix:"))
-
-
 def _ldap_filter(text: str) -> str:
-    if text and (
-        "%s" not in text
-        or not (text.startswith("(") and text.endswith(")"))
-        or text.count("(") != text.count(")")
-    ):
-        raise WrongError(f"{shown(text)} is no filter with %s in it; write one such as (mail=%s)")
+    try:
+        if text:
+            encode_filter(text.replace("%s", "x"))
+    except ValueError:
+        raise WrongError(
+            f"{shown(text)} is no filter; write one such as (mail=%s) or (department=sales)"
+        ) from None
     return text
 
 
@@ -328,6 +351,7 @@ MAYBE_ENDPOINT = Kind("socket, unix:PATH or inet:HOST:PORT", _maybe_endpoint)
 SPACE = Kind("address space", read_space)
 TARGET = Kind("address space", _target)
 HOST_NAME = Kind("host name", _host_name)
+HTTP_HOST = Kind("host name", _http_host)
 HOST = Kind("host name or [address]", read_smart_host)
 SMART_HOST = Kind("smart host", read_smart_host)
 NETWORK = Kind("network", read_network)
@@ -338,10 +362,10 @@ LABEL = Kind("name", read_label)
 MAYBE_LABEL = Kind("name", _maybe_label)
 DELIMITER = Kind("characters", read_delimiter)
 PATH = Kind("path", _path)
+SOCKET_PATH = Kind("path of a socket", _socket_path)
 SECRET = Kind("path of a file that others cannot read", lambda text: text)
 POSTFIX = Kind("auto | off | folder", _postfix)
 FINGERPRINT = Kind("fingerprint", _fingerprint)
 LDAP_SERVER = Kind("server, ldaps://HOST, ldap://HOST or ldapi://PATH", _ldap_server)
-SHARED_CACHE = Kind("server, redis://HOST or unix:///PATH", _shared_cache)
 LDAP_FILTER = Kind("LDAP filter (RFC 4515)", _ldap_filter)
 ENCODING = Kind("encoding", _encoding)

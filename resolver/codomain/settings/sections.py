@@ -23,6 +23,7 @@ from codomain.settings.kinds import (
     whole,
     words,
 )
+from codomain.settings.sharedurl import SHARED_CACHE
 
 if TYPE_CHECKING:
     from codomain.settings.names import Endpoint, Network
@@ -65,12 +66,16 @@ class CodomainSection:
     log_format: LogFormat = key(words(LogFormat), "logfmt")
     """The form of a line of the log."""
 
-    control_socket: str = key(names.PATH, "/run/codomain/control")
-    """Where `explain --live`, `cache` and the other commands reach the daemon; mode 0660."""
+    control_socket: str = key(names.SOCKET_PATH, "/run/codomain/control")
+    """Where `codomain cache`, `status` and the other commands reach the daemon, mode 0660;
+    empty: nowhere."""
+
+    control_group: str = key(names.MAYBE_LABEL, example="adm")
+    """The group that may use the control socket; empty: the daemon's own."""
 
     postfix: str = key(names.POSTFIX, "auto")
     """Which main.cf gives defaults (mynetworks, relay_domains, recipient_delimiter, myhostname)
-    and, by parameters named codomain_SECTION_KEY, overrides."""
+    and, by parameters named codomain_SECTION_KEY or codomain_SECTION_NAME_KEY, overrides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +132,18 @@ class HttpSection:
     """The door of the administrator."""
 
     listen: tuple[Endpoint, ...] = key(listing(names.ENDPOINT), "inet:127.0.0.1:9815")
-    """Where /metrics, /healthz, /readyz and the status page are; empty: nowhere."""
+    """Where /metrics, /healthz, /readyz and the status page are; empty: nowhere. Whoever has an
+    account on this host reaches 127.0.0.1, too."""
+
+    allow: tuple[Network, ...] = key(listing(names.NETWORK), example="192.0.2.0/24")
+    """Networks that may ask, beside this host itself; needed where `listen` is not loopback."""
+
+    hosts: tuple[str, ...] = key(listing(names.HTTP_HOST), example="status.example.com")
+    """Names by which a browser may call it, beside 127.0.0.1, localhost, [::1] and `hostname`;
+    to others it answers 421, so that no foreign site reads it through a browser."""
+
+    show_addresses: bool = key(YES_NO, "no")
+    """The status page shows addresses of people, their entries and clients whole; else masked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +198,15 @@ class CacheSection:
     refresh_ahead: float = key(SHARE, "0.8")
     """After this share of its lifetime an entry that is asked for is fetched anew beforehand."""
 
-    shared: str = key(names.SHARED_CACHE, example="redis://cache.corp.example.com:6379")
-    """A second level that several gateways share; empty: none."""
+    shared: str = key(SHARED_CACHE, example="rediss://codomain@cache.corp.example.com:6379/0")
+    """A Redis or Valkey that several gateways share as a second level; empty: none. redis://
+    (in the clear), rediss:// (TLS) or unix:///PATH, perhaps with a user and a database."""
 
     shared_password_file: str = key(names.SECRET, example="/etc/codomain/cache.password")
     """Holds the password of the second level."""
+
+    shared_ca_file: str = key(names.PATH)
+    """With rediss://: the authorities that may vouch for the server; empty: the system's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,15 +226,20 @@ class CalloutSection:
     """The lifetime of the answer that it does not."""
 
     on_failure: OnFailure = key(words(OnFailure), "accept")
-    """What becomes of the recipient while the next system does not answer."""
+    """What becomes of the recipient while the next system does not say whether it knows it: it
+    goes there, or the client gets 451."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarvestSection:
-    """The brake on clients that guess addresses."""
+    """The brake on clients that guess addresses.
+
+    Who asks for too many unknown recipients gets 450 for every one, known or not, for a
+    window's time. Trusted clients and peers are exempt.
+    """
 
     limit: int = key(whole(0, 1_000_000), "0")
-    """Unknown recipients per client and window; 0: off."""
+    """Unknown recipients per client and window (an IPv6 client: its /64); 0: off."""
 
     window: float = key(duration("1s", "24h"), "10m")
     """The time in which they are counted."""

@@ -6,6 +6,7 @@ A file that cannot be read, or is no UTF-8 (RFC 3629), is a fault like any other
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAIN_CF = "main.cf"
 """What the place of a value is called that came from Postfix."""
+
+_MACRO = re.compile(r"[^A-Za-z0-9_]")
 
 DROP_INS = "conf.d"
 """The folder beside the first file, whose ``*.ini`` are read after it, sorted."""
@@ -107,21 +110,52 @@ def join(blocks: Iterable[ini.Section], faults: Faults) -> Source:
     return source
 
 
-def override(source: Source, postfix: Mapping[str, str], faults: Faults) -> None:
-    """Let main.cf's ``codomain_SECTION_KEY`` take the place of the keys of the INI."""
-    for kind, declared in SINGLE.items():
+def parameter_of(kind: str, name: str, key: str) -> str:
+    """Name the parameter of main.cf that overrides a key: ``codomain_KIND[_NAME]_KEY``.
+
+    A macro of main.cf is letters, digits and ``_`` (postconf(5)), so anything else in the
+    name of a section is ``_``: ``codomain_domain_example_com_mode``.
+    """
+    return "_".join(filter(None, ("codomain", kind, _MACRO.sub("_", name), key)))
+
+
+def parameters_of(source: Source) -> dict[str, list[tuple[str, str, str]]]:
+    """Return every parameter that may override a key, with the kind, name and key it may mean."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    sections = [(kind, "", declared) for kind, declared in SINGLE.items()]
+    sections += [
+        (kind, joined.name, declared)
+        for kind, declared in NAMED.items()
+        for joined in source.named(kind)
+    ]
+    for kind, name, declared in sections:
         for key in keys_of(declared):
-            parameter = f"codomain_{kind}_{key}"
-            if parameter not in postfix:
-                continue
-            place = Place(MAIN_CF, 0, "", parameter)
-            text = postfix[parameter].strip()
-            if code := ini.control_character(text):
-                faults.add(place, f"the control character {code} in the value; remove it")
-                continue
-            section = Joined(Place(MAIN_CF, 0, kind), "")
-            joined = source.sections.setdefault(kind, {}).setdefault("", section)
-            joined.keys[key] = ini.Value(place, ((0, text),) if text else ())
+            found.setdefault(parameter_of(kind, name, key), []).append((kind, name, key))
+    return found
+
+
+def override(source: Source, postfix: Mapping[str, str], faults: Faults) -> None:
+    """Let main.cf's ``codomain_SECTION_KEY`` take the place of the keys of the INI.
+
+    A section that has a name must stand in the INI: its name cannot be read back from the
+    parameter's.
+    """
+    for parameter, meant in parameters_of(source).items():
+        if parameter not in postfix:
+            continue
+        place = Place(MAIN_CF, 0, "", parameter)
+        text = postfix[parameter].strip()
+        if len(meant) > 1:
+            sections = " and ".join(f"[{kind} {name}]" for kind, name, _ in meant)
+            faults.add(place, f"may mean {sections}; write the key into the INI")
+            continue
+        if code := ini.control_character(text):
+            faults.add(place, f"the control character {code} in the value; remove it")
+            continue
+        kind, name, key = meant[0]
+        section = Joined(Place(MAIN_CF, 0, kind), name)
+        joined = source.sections.setdefault(kind, {}).setdefault(name, section)
+        joined.keys[key] = ini.Value(place, ((0, text),) if text else ())
 
 
 def _name(block: ini.Section, faults: Faults) -> str | None:

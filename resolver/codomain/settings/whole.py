@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from codomain.settings.faults import Place
     from codomain.settings.kinds import Spec
 
 SINGLE: Mapping[str, type[Any]] = MappingProxyType(
@@ -51,7 +52,16 @@ REPLY_PARTS = ("code", "text")
 REASONS = tuple(reason.value for reason in Reason)
 """The reasons of refusals and deferrals."""
 
-TEMPORARY = frozenset({Reason.DIRECTORY, Reason.AMBIGUOUS, Reason.FAULT, Reason.ROUTE})
+TEMPORARY = frozenset(
+    {
+        Reason.DIRECTORY,
+        Reason.AMBIGUOUS,
+        Reason.FAULT,
+        Reason.ROUTE,
+        Reason.CALLOUT,
+        Reason.HARVEST,
+    }
+)
 """The reasons that say "not now": none of them may ever become a 5xx."""
 
 
@@ -120,6 +130,12 @@ class Config:
 
     files: tuple[Path, ...] = ()
     """The files that were read, in their order."""
+
+    origins: Mapping[tuple[str, str, str], Place] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    """Where the values stand that were written, by section, name and key; see
+    :func:`codomain.settings.provenance.provenance`."""
 
     warnings: tuple[str, ...] = ()
     """What works, but hardly as it was meant: lines as those of ``ConfigError.faults``."""
