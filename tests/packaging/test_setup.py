@@ -26,7 +26,8 @@ TOOLS = (
 ALL_PACKAGES = ("postfix", "slapd", "openssl", "gcc", "libc6-dev", "libmilter-dev")
 TEST_SERVERS = (
     *("samba", "samba-ad-dc", "samba-ad-provision", "samba-dsdb-modules", "python3-samba"),
-    *("ldb-tools", "redis-server", "prometheus", "iproute2"),
+    *("ldb-tools", "redis-server", "prometheus", "iproute2", "debhelper", "lintian", "mandoc"),
+    "chromium",
 )
 PACKAGES_BUT_SERVERS = ("openssl", "gcc", "libc6-dev", "libmilter-dev")
 DENYING = "#!/bin/sh\nexit 101\n"
