@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ldap3.operation.search import compile_filter, parse_filter, search_operation
 from ldap3.protocol import rfc4511
-from pyasn1.codec.ber import encoder
+from ldap3.utils import asn1
 
 if TYPE_CHECKING:
     from codomain.directory.messages import Control, Search
+
+_encode = asn1.encode  # type: ignore[attr-defined]
+"""pyasn1's, but TRUE is ff (RFC 4511 section 5.1); the stubs lack it."""
 
 _SCOPES = {"base": "BASE", "onelevel": "LEVEL", "subtree": "SUBTREE"}
 
@@ -33,8 +36,8 @@ def search_request(search: Search) -> Any:  # noqa: ANN401 - ldap3's classes car
 def filter_octets(text: str) -> bytes:
     """Encode a filter."""
     parsed = parse_filter(text, None, False, False, None, False)  # noqa: FBT003 - ldap3's own
-    data: bytes = encoder.encode(compile_filter(parsed.elements[0]))
-    return data.replace(b"\x84\x01\x01", b"\x84\x01\xff")  # pyasn1's TRUE: see message()
+    data: bytes = _encode(compile_filter(parsed.elements[0]))
+    return data
 
 
 def entry(dn: str, attributes: dict[str, list[bytes]]) -> Any:  # noqa: ANN401
@@ -84,6 +87,5 @@ def message(identity: int, operation: str, value: Any, *controls: Control) -> by
                 one["controlValue"] = rfc4511.ControlValue(control.value)
             listed[number] = one
         whole["controls"] = listed
-    data: bytes = encoder.encode(whole)
-    # pyasn1 writes TRUE as 01, which BER allows and LDAP does not (RFC 4511 section 5.1).
-    return data.replace(b"\x01\x01\x01", b"\x01\x01\xff")
+    data: bytes = _encode(whole)
+    return data
