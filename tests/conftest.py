@@ -6,9 +6,16 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# No test asserts a time: a busy machine is no fault of the code.  The suite asks the same
+# every time; other examples are what `python -m support.fuzzing` draws (docs/fuzzing.md).
+settings.register_profile("fuzzing", deadline=None)
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 
 @pytest.hookimpl(wrapper=True)

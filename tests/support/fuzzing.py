@@ -29,7 +29,8 @@ def one_round(seed: int, targets: list[str]) -> tuple[int, int, str]:
     done = subprocess.run(  # our own interpreter and tests
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(f"--hypothesis-seed={seed}", "--hypothesis-show-statistics", *targets),
+            *("--hypothesis-profile=fuzzing", f"--hypothesis-seed={seed}"),
+            *("--hypothesis-show-statistics", *targets),
         ],
         capture_output=True,
         text=True,
