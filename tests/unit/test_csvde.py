@@ -70,7 +70,11 @@ def test_the_header_ignores_case_and_blanks() -> None:
     [
         ("SMTP:a@x;smtp:b@x", ["SMTP:a@x", "smtp:b@x"]),
         ("SMTP:a@x; smtp:b@x;   x500:/o=c", ["SMTP:a@x", "smtp:b@x", "x500:/o=c"]),
-        ("SMTP:a@x;X400:c=us;a= ;p=One;;smtp:b@x", ["SMTP:a@x", "X400:c=us;a= ;p=One", "smtp:b@x"]),
+        (
+            "SMTP:a@x;X400:c=us;a= ;p=One;;smtp:b@x",
+            ["SMTP:a@x", "X400:c=us;a= ;p=One;", "smtp:b@x"],
+        ),
+        ("x400:c=us;a= ;p=One;", ["x400:c=us;a= ;p=One;"]),
         ("SMTP:a@x; ", ["SMTP:a@x"]),
         ("SMTP:a@x;b@x", ["SMTP:a@x;b@x"]),
         ("X'736d74703a614078';X'736d74703a624078'", ["smtp:a@x", "smtp:b@x"]),
@@ -79,7 +83,7 @@ def test_the_header_ignores_case_and_blanks() -> None:
     ],
 )
 def test_proxy_addresses_are_split_where_a_prefix_follows(cell: str, expected: list[str]) -> None:
-    """An X400 address holds ; itself, so only ; before a prefix (or X') separates."""
+    """An X400 address holds ; itself and ends in one; only ; before a prefix (or X') separates."""
     assert values("proxyAddresses", cell) == expected
 
 

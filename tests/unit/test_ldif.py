@@ -146,7 +146,10 @@ def test_a_range_of_values_is_kept_apart() -> None:
         ("dn: cn=a\nmail:: ä\n", 2, "the value of mail is no base64: 'ä'"),
         ("dn: cn=a\nmail: a\0@x\n", 2, "a NUL or CR in the value of mail"),
         ("dn: cn=a\njpegPhoto:< file:///etc/passwd\n", 2, "jpegPhoto:< names a URL"),
-        ("dn: cn=a\nchangetype: add\nmail: a@x\n", 2, "changetype: makes this a change record"),
+        ("dn: cn=a\nchangetype: modify\nmail: a@x\n", 2, "changetype: makes this a change"),
+        ("dn: cn=a\nchangetype: delete\n", 2, "changetype: makes this a change record"),
+        ("dn: cn=a\nmail: a@x\nchangetype: add\n", 3, "changetype: makes this a change record"),
+        ("dn: cn=a\nchangetype: add\n", 1, "a record of a DN and nothing else"),
         ("dn: cn=a\ncontrol: 1.2 true\nmail: a@x\n", 2, "control: makes this a change record"),
         ("dn: cn=a\nmail: a@x\n-\n", 3, "a line of - belongs to a change record"),
         (" dn: cn=a\nmail: a@x\n", 1, "a folded line with no line before it"),
@@ -156,6 +159,13 @@ def test_a_bad_record_names_line_and_fault(text: str, line: int, what: str) -> N
     """Each record that is no content record gives one error, at the line at fault."""
     assert fault(text)[0] == line
     assert fault(text)[1].startswith(what)
+
+
+@pytest.mark.parametrize("line", ["changetype: add", "changeType:add", "changetype:: YWRk"])
+def test_what_ldifde_exports_is_read(line: str) -> None:
+    """It writes changetype: add into every record, of which the rest is content (change-add)."""
+    record = one(f"dn: cn=a\n{line}\nobjectClass: contact\ncn: a\n")
+    assert record.attributes == {"objectclass": ["contact"], "cn": ["a"]}
 
 
 def test_cr_within_a_line_is_refused() -> None:

@@ -5,8 +5,8 @@ first line names the attributes, in any case.  Quoting is Excel's (RFC 4180): a 
 with a comma, a quote or a line end stands in quotes, and a quote in it is doubled.
 Several values of one attribute share a cell, joined by ``;`` with or without blanks;
 those of proxyAddresses are split only where a prefix follows, so that
-``X400:c=us;a= ;p=One;`` stays whole.  Binary values, which csvde also uses for letters
-beyond ASCII, stand as ``X'hex'``.
+``X400:c=us;a= ;p=One;`` stays whole, with the ``;`` at its end.  Binary values, which
+csvde also uses for letters beyond ASCII, stand as ``X'hex'``.
 
 A quote that is opened and never closed would swallow the records behind it.  So a bad
 record takes its own first line with it and nothing else: reading goes on in the next.
@@ -158,7 +158,12 @@ def _values(name: str, cell: str) -> list[str | bytes]:
         text = cell.strip()
         return [_value(text)] if text else []
     parts = _PROXIES.split(cell) if name == "proxyaddresses" else cell.split(";")
-    return [_value(text) for part in parts if (text := part.strip(_TAIL))]
+    return [_value(_whole(text)) for part in parts if (text := part.strip(_TAIL))]
+
+
+def _whole(text: str) -> str:
+    """Give an X400 address the ``;`` back that ends it: it is no separator there."""
+    return f"{text};" if text[:5].lower() == "x400:" else text
 
 
 def _value(text: str) -> str | bytes:

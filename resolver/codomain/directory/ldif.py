@@ -4,8 +4,9 @@ Sans-IO: the caller opens the file and decodes it.  Read are folded lines, comme
 (folded ones too), base64 values, ``version: 1``, and line ends of LF and CRLF.  Two
 things of the RFC are refused: values behind a URL (``:<``), because a file of recipients
 must not make the gateway open others, and change records, because they say what to do
-to a directory and not what is in it.  Values may hold UTF-8 as it is, as the common
-tools write it, where the RFC asks for base64.
+to a directory and not what is in it; but ``changetype: add``, which ldifde writes into
+every record of an export, has the form of content and is read as such.  Values may hold
+UTF-8 as it is, as the common tools write it, where the RFC asks for base64.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ sockbuf_max_incoming_auth), in base64 and folded."""
 
 CHANGES = frozenset({"changetype", "control"})
 """What stands behind the DN of a change record (RFC 2849, ldif-change-record)."""
+
+ADDS = frozenset({"add", "Add", "ADD"})
+"""Values of ``changetype`` with which a record holds what it would hold without (change-add)."""
 
 
 def read(lines: Iterable[str]) -> Iterator[Record | LineError]:
@@ -118,6 +122,8 @@ def _record(block: list[Line]) -> Record:
             attributes[name].append(content)
         elif name == "dn":
             raise LineError(line, "a second dn: in one record: is a blank line missing?")
+        elif name == "changetype" and content in ADDS and not attributes:
+            continue
         elif name in CHANGES:
             raise LineError(line, f"{name}: makes this a change record, which is not read")
         else:
