@@ -37,6 +37,16 @@ def test_an_address_in_another_spelling_is_the_same_one(written: bytes) -> None:
     assert proxies((written,), (b"smtp:a@xo.test",), remove=False) == (written,)
 
 
+def test_a_name_of_an_entry_in_another_spelling_is_the_same_one() -> None:
+    """Servers write names anew (RFC 4514): the file's blanks and capitals are no change."""
+    here = {"manager": (b"CN=Ann\\2C B,OU=People,DC=xo,DC=one",)}
+    there = {"manager": (b"cn=ann\\, b, ou=people, dc=xo,dc=one",)}
+    assert wanted(there, here, remove=False, naming=frozenset({"manager"})) == {}
+    assert wanted(there, here, remove=False) == there
+    other = {"manager": (b"cn=bob,ou=people,dc=xo,dc=one",)}
+    assert wanted(other, here, remove=False, naming=frozenset({"manager"})) == other
+
+
 def test_an_attribute_without_a_value_in_the_record_says_nothing() -> None:
     """An empty cell takes nothing away; what is equal in another order is no change."""
     held = {"sn": (b"A",), "mail": (b"a@xo.test",), "proxyaddresses": HELD}

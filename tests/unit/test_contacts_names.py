@@ -44,10 +44,14 @@ def test_other_names_have_other_keys(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["cn", "cn=a,,dc=xo", "cn=", 'cn="a",dc=xo', "cn=a,dc=xo\\", "c n=a", "cn=\\ff"]
+    "text",
+    [
+        *("cn", "cn=a,,dc=xo", "cn=", 'cn="a",dc=xo', "cn=a,dc=xo\\", "c n=a", "cn=\\ff"),
+        *("cn=#0401", "cn= #04"),
+    ],
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
-    """RFC 4514: type, =, value; quotes were LDAPv2's."""
+    """RFC 4514: type, =, value; quotes were LDAPv2's, and #hex is BER that only a server reads."""
     with pytest.raises(RecordError):
         parse(text)
 

@@ -9,7 +9,8 @@ import pytest
 from codomain.config import parse as parse_ini
 from codomain.directory.messages import Entry
 from codomain.directory.record import Record
-from codomain.directory.writing import Addition, Replacement
+from codomain.directory.writing import Addition, Modification
+from codomain.errors import DirectoryError
 from codomain_cli.bulk.held import Held, known_of
 from codomain_cli.bulk.names import parse
 from codomain_cli.bulk.outlook import Outlook
@@ -18,6 +19,7 @@ from codomain_cli.bulk.records import Contact, contact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 BASE = parse("dc=xo,dc=one")
 INI = """
@@ -65,7 +67,7 @@ def held(*entries: Entry, others: Iterable[str] = (), missing: Iterable[str] = (
     return Held(
         {known.name.key: known for known in every},
         {parse(dn).key for dn in others},
-        {parse(dn).key for dn in missing},
+        missing={parse(dn).key for dn in missing},
     )
 
 
@@ -109,8 +111,8 @@ def test_create_change_and_same() -> None:
             "mailNickname": (b"new",),
         },
     )
-    proxies = (b"SMTP:old@remote.test", b"smtp:old@xo.one")
-    assert old.request == Replacement("cn=old,dc=xo,dc=one", {"proxyAddresses": proxies})
+    added = {"proxyAddresses": (b"smtp:old@xo.one",)}
+    assert old.request == Modification("cn=old,dc=xo,dc=one", {}, added, {})
     assert old.changes == ("proxyAddresses: +smtp:old@xo.one",)
     assert kept.request is None
     assert made.works()
@@ -240,6 +242,71 @@ def test_a_chain_within_one_file_is_judged_as_it_will_be() -> None:
     assert said(plan(chain, held())) == []
     circle = [chain[0], contact(3, "b", "SMTP:b@xo.one", target="SMTP:a@xo.one")]
     assert [line for line, _ in said(plan(circle, held()))] == [2, 3]
+
+
+def test_a_chain_through_a_record_that_is_taken_out_is_judged_anew() -> None:
+    """A and b lead on to c, of which the target is not allowed: then theirs is unknown."""
+    chain = [
+        contact(2, "a", "SMTP:a@xo.one", target="SMTP:b@xo.one"),
+        contact(3, "b", "SMTP:b@xo.one", target="SMTP:c@xo.one"),
+        contact(4, "c", "SMTP:c@xo.one", target="SMTP:c@elsewhere.test"),
+    ]
+    assert [line for line, _ in said(plan(chain, held()))] == [2, 3, 4]
+    taken = contact(4, "c", "SMTP:c@remote.test", "smtp:c@xo.one", "smtp:ann@xo.one")
+    there = held(entry("ann", "SMTP:ann@xo.one", kind="user"))
+    made = plan([*chain[:2], taken], there)
+    assert said(made) == [
+        (4, "ann@xo.one is an address of cn=ann,dc=xo,dc=one too"),
+        (2, "mail to a@xo.one would be refused: its target c@xo.one is unknown"),
+        (3, "mail to b@xo.one would be refused: its target c@xo.one is unknown"),
+    ]
+
+
+FILES = """
+[directory files]
+type = files
+path = {path}
+"""
+
+
+def test_an_address_in_another_directory_of_the_domain_is_a_conflict(tmp_path: Path) -> None:
+    """The first directory wins, and whoever has it in the other one would get no mail."""
+    path = tmp_path / "people.ldif"
+    path.write_text(
+        "dn: cn=Ann,dc=files\nobjectClass: user\nmail: ann@xo.one\n\n"
+        "dn: CN=Same,DC=xo,DC=one\nobjectClass: user\nmail: same@xo.one\n"
+    )
+    contacts = [
+        contact(2, "a", "SMTP:a@remote.test", "smtp:Ann@xo.one"),
+        contact(3, "b", "SMTP:b@remote.test", "smtp:b@xo.one"),
+        contact(4, "same", "SMTP:s@remote.test", "smtp:same@xo.one"),
+        contact(5, "old", "SMTP:old@remote.test", "smtp:ann@xo.one"),
+    ]
+    there = held(entry("old", "SMTP:old@remote.test", "smtp:ann@xo.one"))
+    made = plan(contacts, there, INI + FILES.format(path=path))
+    why = "ann@xo.one is an address of cn=Ann,dc=files in [directory files] too"
+    assert said(made) == [(2, why)]
+    assert whats(made) == [(3, "create"), (4, "create"), (5, "same")]
+
+
+def test_a_directory_that_does_not_answer_is_never_taken_for_nobody() -> None:
+    """Whether it has the address cannot be known: the run ends, and is made again."""
+    ini = INI + "[directory other]\nservers = ldap://127.0.0.1:1\nbase = dc=other\n"
+    with pytest.raises(DirectoryError, match=r"\[directory other\]"):
+        plan([contact(2, "a", "SMTP:a@remote.test", "smtp:a@xo.one")], held(), ini)
+
+
+def test_addresses_go_and_come_one_by_one() -> None:
+    """What somebody else adds between the plan and the deed is not of the plan, and stays."""
+    changed = contact(2, "a", "SMTP:new@remote.test", "smtp:A@xo.one")
+    there = held(entry("a", "SMTP:a@remote.test", "smtp:a@xo.one", "X400:c=us;"))
+    (step,) = plan([changed], there).steps
+    assert step.request == Modification(
+        "cn=a,dc=xo,dc=one",
+        delete={"proxyAddresses": (b"SMTP:a@remote.test", b"smtp:a@xo.one")},
+        add={"proxyAddresses": (b"SMTP:new@remote.test", b"smtp:A@xo.one", b"smtp:a@remote.test")},
+        replace={"targetAddress": (b"SMTP:new@remote.test",)},
+    )
 
 
 def test_a_contact_of_nobodys_domain_is_noted() -> None:

@@ -11,7 +11,7 @@ import pytest
 from codomain.directory import ber, messages, writing
 from codomain.directory.ber import ProtocolError
 from codomain.directory.link import BrokenError
-from codomain.directory.writing import WINDOW, Addition, Replacement, WritingWire
+from codomain.directory.writing import WINDOW, Addition, Modification, WritingWire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_an_addition_is_written_as_the_standard_has_it() -> None:
     assert Addition("cn=a", {"cn": (b"a",)}).encode() == wanted
 
 
-def test_a_replacement_is_written_as_the_standard_has_it() -> None:
+def test_values_in_place_of_others_are_written_as_the_standard_has_it() -> None:
     """ModifyRequest (section 4.6): replace is 2; without values the attribute goes."""
     wanted = (
         b"\x66\x22"  # [APPLICATION 6]
@@ -67,7 +67,7 @@ def test_a_replacement_is_written_as_the_standard_has_it() -> None:
         b"\x30\x0d\x0a\x01\x02\x30\x08\x04\x02sn\x31\x02\x04\x00"
         b"\x30\x09\x0a\x01\x02\x30\x04\x04\x00\x31\x00"
     )
-    assert Replacement("cn=a", {"sn": (b"",), "": ()}).encode() == wanted
+    assert Modification("cn=a", {}, {}, {"sn": (b"",), "": ()}).encode() == wanted
 
 
 def test_results_find_their_requests_in_any_order(pair: tuple[_Wire, socket.socket]) -> None:
@@ -101,7 +101,7 @@ def test_no_more_than_a_window_of_requests_is_under_way(pair: tuple[_Wire, socke
 
     thread = threading.Thread(target=serve)
     thread.start()
-    requests = [Replacement(f"cn={n}", {}) for n in range(3 * WINDOW)]
+    requests = [Modification(f"cn={n}", {}, {}, {}) for n in range(3 * WINDOW)]
     assert len(list(wire.carry_out(requests))) == 3 * WINDOW
     thread.join(10)
     assert most == WINDOW

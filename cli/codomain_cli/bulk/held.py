@@ -15,8 +15,7 @@ from codomain.directory.link import NO_SUCH_OBJECT, ResultError
 from codomain.directory.messages import Search
 from codomain.directory.paged import pages
 from codomain.directory.schema import ACTIVE_DIRECTORY, Attributes, next_ranges
-from codomain.errors import RecordError
-from codomain_cli.bulk.names import Name, parse
+from codomain_cli.bulk.names import Name, name_of
 from codomain_cli.bulk.records import CONTACT
 
 if TYPE_CHECKING:
@@ -37,6 +36,11 @@ RANGES = 20
 """The most parts of one attribute that are fetched: 30,000 values of Active Directory."""
 
 _QUOTED = re.compile(rb"'([^']*)'")
+_SINGLE = re.compile(rb"\bSINGLE-VALUE\b")
+# RFC 4517 section 3.3.9 (Active Directory quotes it), or RFC 4519 section 2.7 above it.
+_NAMING = re.compile(
+    rb"\bSYNTAX\s+'?1\.3\.6\.1\.4\.1\.1466\.115\.121\.1\.12'?[\s)]|\bSUP\s+distinguishedName\b"
+)
 _NAMES = re.compile(rb"\bNAME\s+(\([^)]*\)|'[^']*')")
 
 
@@ -67,6 +71,12 @@ class Schema:
     classes: frozenset[str]
     """Every name of every object class."""
 
+    single: frozenset[str] = frozenset()
+    """The attributes that have one value at most."""
+
+    naming: frozenset[str] = frozenset()
+    """The attributes whose values are names of entries."""
+
 
 @dataclass(slots=True)
 class Held:
@@ -77,6 +87,9 @@ class Held:
 
     others: set[tuple[object, ...]] = field(default_factory=set)
     """The keys of the other entries beside which contacts are to be created."""
+
+    naming: frozenset[str] = frozenset()
+    """The attributes whose values are names of entries, in lower case."""
 
     missing: set[tuple[object, ...]] = field(default_factory=set)
     """The keys of units in which contacts are to be, and which are not there."""
@@ -114,7 +127,7 @@ def known_of(entry: Entry) -> Known:
             attribute = description.partition(";")[0].lower()
             raw[attribute] = (*raw.get(attribute, ()), *found)
     recipient = ACTIVE_DIRECTORY.recipient(entry.dn, values)
-    return Known(_name(entry.dn), contact, raw, recipient)
+    return Known(name_of(entry.dn), contact, raw, recipient)
 
 
 def look_around(wire: Wire, held: Held, names: Iterable[Name], base: Name) -> None:
@@ -137,7 +150,7 @@ def look_around(wire: Wire, held: Held, names: Iterable[Name], base: Name) -> No
             continue
         search = Search(str(parent), "onelevel", f"(!{WITH_ADDRESS})", NO_ATTRIBUTES)
         for entry in pages(wire, search, references=True):
-            held.others.add(_name(entry.dn).key)
+            held.others.add(name_of(entry.dn).key)
 
 
 def schema_of(wire: Wire) -> Schema | None:
@@ -163,7 +176,13 @@ def schema_of(wire: Wire) -> Schema | None:
     raw = {name.lower(): values for entry in found for name, values in entry.raw.items()}
     if not raw.get("attributetypes") or not raw.get("objectclasses"):
         return None
-    return Schema(_named(raw["attributetypes"]), _named(raw["objectclasses"]))
+    types = raw["attributetypes"]
+    return Schema(
+        _named(types),
+        _named(raw["objectclasses"]),
+        single=_named(filter(_SINGLE.search, types)),
+        naming=_named(filter(_NAMING.search, types)),
+    )
 
 
 def _is_there(wire: Wire, name: Name) -> bool:
@@ -202,11 +221,3 @@ def _named(definitions: Iterable[bytes]) -> frozenset[str]:
         if found := _NAMES.search(definition):
             names |= {name.decode("ascii", "replace").lower() for name in _QUOTED.findall(found[1])}
     return frozenset(names)
-
-
-def _name(dn: str) -> Name:
-    """Read a name of the server's; what cannot be read is an entry that no record can name."""
-    try:
-        return parse(dn)
-    except RecordError:
-        return Name((dn,), ((("", dn),),))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codomain.directory.schema import address_key
+from codomain_cli.bulk.names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,15 +24,17 @@ def wanted(
     held: Mapping[str, tuple[bytes, ...]],
     *,
     remove: bool,
+    naming: frozenset[str] = frozenset(),
 ) -> dict[str, tuple[bytes, ...]]:
     """Return the attributes that are to change, with all the values they have afterwards.
 
-    ``remove``: addresses go that the record does not name, of the kinds that it names.
+    ``remove``: addresses go that the record does not name, of the kinds that it names;
+    ``naming``: the attributes whose values are names of entries, which servers write anew.
     """
     changed = {}
     for name, values in written.items():
         before = held.get(name, ())
-        if set(values) == set(before):
+        if set(values) == set(before) or (name in naming and _keys(values) == _keys(before)):
             continue
         after = proxies(values, before, remove=remove) if name == PROXIES else values
         if set(after) != set(before):
@@ -63,6 +66,10 @@ def differences(before: Iterable[bytes], after: Iterable[bytes]) -> tuple[list[s
 
 def _texts(values: Iterable[bytes]) -> list[str]:
     return sorted(value.decode("utf-8", "backslashreplace") for value in values)
+
+
+def _keys(values: Iterable[bytes]) -> set[object]:
+    return {name_of(value.decode("utf-8", "backslashreplace")).key for value in values}
 
 
 def _kind(value: bytes) -> bytes:

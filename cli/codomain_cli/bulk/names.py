@@ -71,6 +71,14 @@ def parse(text: str) -> Name:
     return Name(texts, tuple(map(_folded, texts)))
 
 
+def name_of(dn: str) -> Name:
+    """Read a name of a server's; what cannot be read is an entry that no record can name."""
+    try:
+        return parse(dn)
+    except RecordError:
+        return Name((dn,), ((("", dn),),))
+
+
 def fold(value: str) -> str:
     """Fold a value for comparison (RFC 4518, as far as it matters here)."""
     return " ".join(unicodedata.normalize("NFKC", value).casefold().split())
@@ -118,8 +126,8 @@ def _trimmed(part: str) -> str:
 def _unescaped(value: str, text: str) -> str:
     """Return a value without its escapes."""
     bare = _trimmed(value)
-    if not bare or bare.startswith('"'):
-        raise RecordError(f"{shown(text)} has no value, or one in quotes, which RFC 4514 lacks")
+    if not bare or bare[0] in '"#':
+        raise RecordError(f"{shown(text)} has no value, or one in quotes or as #hex, not read here")
     if (len(bare) - len(bare.rstrip("\\"))) % 2:
         raise RecordError(f"{shown(text)} ends in an escape")
     try:

@@ -19,12 +19,14 @@ from codomain.finding import Outage
 from codomain.question import Question
 from codomain.rules import rules_from
 from codomain.verdict import Defer, Reason, Refuse
+from codomain_cli.bulk.names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from codomain.config import Config
     from codomain.directory.base import Directory, Recipient
+    from codomain_cli.bulk.names import Name
 
 BAD = frozenset(
     {
@@ -66,6 +68,26 @@ class Outlook:
             verdict = decide(self._rules, Question(address), self._peek)
             if isinstance(verdict, Refuse | Defer) and verdict.reason in BAD:
                 return f"mail to {key} would be refused: {verdict.detail or verdict.reason.value}"
+        return ""
+
+    def elsewhere(self, key: str, name: Name) -> str:
+        """Say who has an address in another directory of its domain; empty: nobody.
+
+        The first directory would win, and the other entry get no mail.  ``name``: an entry of
+        this name is the same one, in a directory that is asked twice.
+
+        Raises:
+            DirectoryError: a directory does not answer, so that it cannot be known.
+
+        """
+        domain = self._rules.domains.match(key.rpartition("@")[2])
+        for directory in domain.directories if domain is not None else ():
+            found = () if directory == self._name else self._peek(directory, key)
+            if isinstance(found, Outage):
+                raise DirectoryError(f"[directory {directory}]: {found.detail}")
+            for recipient in found:
+                if name_of(recipient.dn).key != name.key:
+                    return f"{recipient.dn} in [directory {directory}]"
         return ""
 
     def ours(self, recipient: Recipient) -> bool:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from codomain.directory.schema import ACTIVE_DIRECTORY, Attributes
-from codomain.directory.writing import Addition, Replacement
+from codomain.directory.writing import Addition, Modification
 from codomain_cli.bulk import merging
 from codomain_cli.bulk.records import Fault
 
@@ -72,7 +72,7 @@ class Step:
     contact: Contact
     """The record."""
 
-    request: Addition | Replacement | None
+    request: Addition | Modification | None
     """What is sent; None: nothing."""
 
     takes: frozenset[str]
@@ -160,17 +160,17 @@ class _Planner:
             if bad := _not_made(self._missing(contact.name), create_units=create_units):
                 self._refuse(contact, bad)
                 continue
-            self._candidates[key] = _candidate(contact, known, remove=remove)
+            candidate = _candidate(contact, known, remove=remove, naming=self._held.naming)
+            if owner := self._elsewhere(candidate):
+                self._conflict(contact, owner)
+                continue
+            self._candidates[key] = candidate
 
     def settle(self) -> None:
         """Take records out until the others stand against nothing."""
         self._part_claims()
-        state = self._state()
-        for key, candidate in list(self._candidates.items()):
-            if fault := self._outlook.fault(candidate.after, state):
-                self._refuse(candidate.contact, fault)
-                del self._candidates[key]
-        self._part_claims()
+        while self._part_lost():  # a contact may lead to one that was taken out
+            self._part_claims()
         foreign = sum(not self._outlook.ours(c.after) for c in self._candidates.values())
         if foreign:
             self.plan.notes.append(
@@ -180,6 +180,27 @@ class _Planner:
         units = {unit.key: unit for above in missing for unit in above}
         self.plan.units = sorted(units.values(), key=lambda unit: len(unit.key))
         self.plan.steps = [_step(candidate) for candidate in self._candidates.values()]
+
+    def _elsewhere(self, candidate: _Candidate) -> str:
+        """Say who has a new address in another directory; empty: nobody."""
+        for address in candidate.after.addresses:
+            if address not in candidate.keeps:
+                owner = self._outlook.elsewhere(address, candidate.contact.name)
+                if owner:
+                    return f"{address} is an address of {owner} too"
+        return ""
+
+    def _part_lost(self) -> bool:
+        """Take out whose mail would not arrive; tell whether there was anybody."""
+        state = self._state()
+        bad = [
+            (key, fault)
+            for key, candidate in self._candidates.items()
+            if (fault := self._outlook.fault(candidate.after, state))
+        ]
+        for key, fault in bad:
+            self._refuse(self._candidates.pop(key).contact, fault)
+        return bool(bad)
 
     def _part_claims(self) -> None:
         """Take out who would have an address of somebody else's, until nobody has."""
@@ -260,9 +281,11 @@ def plan_of(
     return planner.plan
 
 
-def _candidate(contact: Contact, known: Known | None, *, remove: bool) -> _Candidate:
+def _candidate(
+    contact: Contact, known: Known | None, *, remove: bool, naming: frozenset[str]
+) -> _Candidate:
     held = {} if known is None else known.raw
-    changed = merging.wanted(contact.attributes, held, remove=remove)
+    changed = merging.wanted(contact.attributes, held, remove=remove, naming=naming)
     if known is not None and not changed:
         return _Candidate(contact, known, changed, known.recipient)
     after = {**held, "objectclass": contact.classes, **changed}
@@ -275,14 +298,35 @@ def _step(candidate: _Candidate) -> Step:
     takes = frozenset(candidate.after.addresses)
     if before is None:
         names = {"objectClass": contact.classes, **({"cn": contact.cn} if contact.cn else {})}
-        request = Addition(str(contact.name), {**names, **_spelled(contact.attributes)})
-        return Step(What.CREATE, contact, request, takes, frozenset())
+        new = Addition(str(contact.name), {**names, **_spelled(contact.attributes)})
+        return Step(What.CREATE, contact, new, takes, frozenset())
     gives_up = frozenset(before.recipient.addresses) - takes
     if not candidate.changed:
         return Step(What.SAME, contact, None, takes, gives_up)
     lines = tuple(_lines(candidate.changed, before.raw))
-    replaced = Replacement(str(before.name), _spelled(candidate.changed))
-    return Step(What.CHANGE, contact, replaced, takes, gives_up, lines)
+    request = _modification(str(before.name), candidate.changed, before.raw)
+    return Step(What.CHANGE, contact, request, takes, gives_up, lines)
+
+
+def _modification(
+    dn: str,
+    changed: Mapping[str, tuple[bytes, ...]],
+    before: Mapping[str, tuple[bytes, ...]],
+) -> Modification:
+    """Return the request for a change.
+
+    Addresses go and come one by one, so that one which somebody else added since the plan was
+    made stays; the record says all that there is to say of other attributes.
+    """
+    old, new = before.get(merging.PROXIES, ()), changed.get(merging.PROXIES, ())
+    delete = tuple(value for value in old if new and value not in new)
+    add = tuple(value for value in new if value not in old)
+    return Modification(
+        dn,
+        delete=_spelled({merging.PROXIES: delete} if delete else {}),
+        add=_spelled({merging.PROXIES: add} if add else {}),
+        replace=_spelled({k: values for k, values in changed.items() if k != merging.PROXIES}),
+    )
 
 
 def _lines(

@@ -101,11 +101,28 @@ class Reading:
     faults: list[Fault] = field(default_factory=list)
     """Every other one."""
 
+    separated: bool = False
+    """Values are separated by ``;`` in it: it is CSV."""
+
     skipped: int = 0
     """Units and other containers, which are no contacts and no fault."""
 
     attributes: set[str] = field(default_factory=set)
     """The attributes that are written, in lower case."""
+
+    def refuse_several(self, single: frozenset[str]) -> None:
+        """Take out the records with several values of an attribute that has one at most."""
+        good = []
+        for contact in self.contacts:
+            bad = [n for n, values in contact.attributes.items() if len(values) > 1 and n in single]
+            if not bad:
+                good.append(contact)
+                continue
+            why = f"{len(contact.attributes[bad[0]])} values of {bad[0]}, which has a single one"
+            if self.separated:
+                why += ": a ; within a value is written as X'hex'"
+            self.faults.append(Fault(contact.line, str(contact.name), why))
+        self.contacts = good
 
 
 def read(path: str, encoding: str, base: Name, left_out: frozenset[str] = frozenset()) -> Reading:
@@ -121,7 +138,7 @@ def read(path: str, encoding: str, base: Name, left_out: frozenset[str] = frozen
         RecordError: it cannot be opened, read or decoded, or is neither CSV nor LDIF.
 
     """
-    reading = Reading()
+    reading = Reading(separated=path.lower().endswith(".csv"))
     try:
         for item in _items(path, encoding):
             _take(reading, item, base, left_out)

@@ -47,25 +47,6 @@ class Addition:
 
 
 @dataclass(frozen=True, slots=True)
-class Replacement:
-    """Other values for some attributes of an entry; all of them, or none if one is refused."""
-
-    dn: str
-    """The entry's name."""
-
-    attributes: Mapping[str, Sequence[bytes]]
-    """The values that each attribute has afterwards; none: it is taken away."""
-
-    def encode(self) -> bytes:
-        """Write the operation (ModifyRequest)."""
-        changes = [
-            ber.sequence(ber.integer(_REPLACE, ber.ENUMERATED), _attribute(name, values))
-            for name, values in self.attributes.items()
-        ]
-        return ber.sequence(ber.octets(self.dn), ber.sequence(*changes), tag=_MODIFY)
-
-
-@dataclass(frozen=True, slots=True)
 class Modification:
     """Values taken away from some attributes of an entry, and then values added.
 
@@ -99,7 +80,7 @@ class Modification:
         return ber.sequence(ber.octets(self.dn), ber.sequence(*changes), tag=_MODIFY)
 
 
-_Request = TypeVar("_Request", bound=Addition | Replacement | Modification)
+_Request = TypeVar("_Request", bound=Addition | Modification)
 
 
 class WritingWire(Wire):
@@ -126,7 +107,7 @@ class WritingWire(Wire):
             if isinstance(message, Done) and message.id in under_way:
                 yield under_way.pop(message.id), message
 
-    def _write(self, request: Addition | Replacement | Modification) -> int:
+    def _write(self, request: Addition | Modification) -> int:
         identity = self._next()
         self._send(ber.sequence(ber.integer(identity), request.encode()))
         return identity
