@@ -20,16 +20,17 @@ import gc
 import os
 import sys
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from codomain.errors import CodomainError
+from codomain.errors import RecordError
 from codomain_cli.bulk import report
 from codomain_cli.exits import Exit
 from codomain_cli.loading import config_option, load
+from codomain_cli.plain import printable
 from codomain_cli.sync import progress_bars
 
 if TYPE_CHECKING:
@@ -175,17 +176,17 @@ def _run(  # noqa: PLR0913 - one for each option
     section = as_writer(section_of(config, name), bind_dn, password_file)
     left_out = frozenset(map(str.lower, leave_out))
     terms = Terms(encoding, left_out, remove=remove_addresses, create_units=create_ou)
-    with ExitStack() as stack:
-        bars = stack.enter_context(progress_bars()) if sys.stderr.isatty() else None
-        say = _silent if as_json else click.echo
-        job = Import(config, section, path, terms, bars)
-        job.prepare(say, verbose=verbose)
+    say = _silent if as_json else _say
+    job = Import(config, section, path, terms, progress_bars if sys.stderr.isatty() else None)
+    job.prepare(say, verbose=verbose)
+    try:
         if apply_it:
             job.apply(say)
-    if as_json:
-        click.echo(report.as_json(job.plan, job.outcome, job.told))
-    elif not apply_it and job.plan.works():
-        click.echo("nothing was changed; --apply does it")
+    finally:  # what was done is said also where the rest could not be
+        if as_json:
+            click.echo(report.as_json(job.plan, job.outcome, job.told))
+    if not apply_it and job.plan.works():
+        say("nothing was changed; --apply does it")
     sys.exit(Exit.NEGATIVE if job.bad() else Exit.OK)
 
 
@@ -193,11 +194,16 @@ def _silent(_line: str) -> None:
     """Say nothing: JSON comes at the end."""
 
 
+def _say(line: str) -> None:
+    """Print a line; what stands in files and directories may have been written by anybody."""
+    click.echo(printable(line))
+
+
 def _write(path: Path, text: bytes) -> None:
     """Put a file in its place whole: who reads it meanwhile sees the old one.
 
     Raises:
-        CodomainError: it cannot be written.
+        RecordError: it cannot be written.
 
     """
     try:
@@ -213,4 +219,4 @@ def _write(path: Path, text: bytes) -> None:
                 Path(new.name).unlink()
                 raise
     except OSError as error:
-        raise CodomainError(f"{path}: {error.strerror}") from error
+        raise RecordError(f"{path}: {error.strerror}") from error

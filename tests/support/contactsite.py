@@ -146,14 +146,17 @@ class Gateway:
         return run(*arguments, "--config", self.ini)
 
     def start(
-        self, *arguments: str | Path, stderr: int = subprocess.STDOUT
+        self,
+        *arguments: str | Path,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.STDOUT,
     ) -> subprocess.Popen[bytes]:
         """Start a command; whoever does ends it."""
         code = "from codomain_cli.main import main; main()"
         words = [os.fspath(argument) for argument in arguments]
         return subprocess.Popen(
             [sys.executable, "-c", code, *words, "--config", os.fspath(self.ini)],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         )

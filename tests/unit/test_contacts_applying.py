@@ -9,7 +9,7 @@ import pytest
 
 from codomain.directory.link import ResultError
 from codomain.directory.messages import Done
-from codomain.directory.writing import Addition, Replacement, WritingWire
+from codomain.directory.writing import Addition, Modification, WritingWire
 from codomain_cli.bulk.applying import Applying
 from codomain_cli.bulk.names import parse
 from codomain_cli.bulk.plan import Plan, Step, What
@@ -29,8 +29,8 @@ class FakeWire:
         self.sent: list[list[str]] = []
 
     def carry_out(
-        self, requests: Iterable[Addition | Replacement]
-    ) -> Iterator[tuple[Addition | Replacement, Done]]:
+        self, requests: Iterable[Addition | Modification]
+    ) -> Iterator[tuple[Addition | Modification, Done]]:
         """Answer in the reverse order, as a server may."""
         listed = list(requests)
         self.sent.append([name_of(request.dn) for request in listed])
@@ -48,9 +48,9 @@ def step(name: str, what: What, takes: str = "", gives_up: str = "") -> Step:
     """Make one step."""
     dn = f"cn={name},dc=xo"
     contact = Contact(len(name), parse(dn), (b"contact",), (), {})
-    requests: dict[What, Addition | Replacement] = {
+    requests: dict[What, Addition | Modification] = {
         What.CREATE: Addition(dn, {}),
-        What.CHANGE: Replacement(dn, {}),
+        What.CHANGE: Modification(dn, {}, {}, {}),
     }
     request = requests.get(what)
     return Step(what, contact, request, frozenset(takes.split()), frozenset(gives_up.split()))
@@ -59,7 +59,7 @@ def step(name: str, what: What, takes: str = "", gives_up: str = "") -> Step:
 def applied(plan: Plan, **codes: int) -> tuple[FakeWire, Applying]:
     """Carry a plan out."""
     wire = FakeWire(**codes)
-    applying = Applying(cast("WritingWire", wire), plan, lambda: None)
+    applying = Applying(cast("WritingWire", wire), plan)
     applying.run()
     return wire, applying
 
@@ -119,12 +119,30 @@ def test_what_one_record_meets_does_not_stop_the_others(code: int) -> None:
     assert [fault.line for fault in applying.outcome.faults] == [3]
 
 
+@pytest.mark.parametrize("code", [16, 20])
+def test_an_entry_that_was_changed_meanwhile_is_left_as_it_is(code: int) -> None:
+    """noSuchAttribute, attributeOrValueExists: the plan is not of this entry; a new one will be."""
+    _, applying = applied(Plan(steps=[step("bad", What.CHANGE)]), bad=code)
+    assert applying.outcome.faults[0].why.startswith("it was changed meanwhile, run it again: ")
+
+
 @pytest.mark.parametrize("code", [8, 10, 13, 51, 52])
 def test_what_every_record_would_meet_ends_it(code: int) -> None:
     """strongerAuthRequired, referral, confidentialityRequired, busy, unavailable: exit 75."""
     plan = Plan(steps=[step("one", What.CREATE), step("two", What.CREATE)])
     with pytest.raises(ResultError, match=rf"\({code}\)"):
         applied(plan, two=code)
+
+
+def test_what_was_under_way_when_it_ended_is_asked_anew_as_well() -> None:
+    """It may have been done: the daemon must not go on saying that there is nobody."""
+    plan = Plan(
+        steps=[step("one", What.CREATE, "one@x"), step("two", What.CHANGE, "two@x", "old@x")]
+    )
+    applying = Applying(cast("WritingWire", FakeWire(one=51)), plan)
+    with pytest.raises(ResultError):
+        applying.run()
+    assert applying.outcome.addresses == {"one@x", "two@x", "old@x"}
 
 
 def test_a_replica_says_where_to_write() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,18 @@ def test_what_csv_would_not_give_back_is_written_as_hex() -> None:
     umlaut = known("Zoë")
     assert lines(umlaut)[1].startswith("contact,X'636e3d5a6fc3ab2c64633d786f2c64633d6f6e65',")
     assert lines(umlaut, unicode=True)[1].startswith('contact,"cn=Zoë,dc=xo,dc=one",Zoë,Zoë,')
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "=cmd|'/c calc'!A1"])
+@pytest.mark.parametrize("unicode", [False, True])
+def test_no_value_is_a_formula_to_a_spreadsheet(value: str, unicode: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Whoever may change a displayName must not run a program where the file is opened."""
+    row = lines(
+        known("a", displayName=[value.encode()], sn=[b"a", value.encode()]), unicode=unicode
+    )
+    cells = next(csv.reader(row[1:2]))
+    assert cells[6] == f"X'{value.encode().hex()}'"
+    assert not any(part.startswith(value) for cell in cells for part in cell.split(";"))
 
 
 def test_the_order_is_that_of_the_names_whatever_the_server_does() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from codomain.directory.link import ResultError
 from codomain.directory.messages import SUCCESS
 from codomain.directory.writing import Addition
+from codomain.errors import DirectoryError
 from codomain_cli.bulk.plan import What
 from codomain_cli.bulk.records import Fault
 
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from codomain.directory.messages import Done
-    from codomain.directory.writing import Replacement, WritingWire
+    from codomain.directory.writing import Modification, WritingWire
     from codomain_cli.bulk.names import Name
     from codomain_cli.bulk.plan import Plan, Step
 
 REFERRAL = 10
 ALREADY_EXISTS = 68
+MEANWHILE = frozenset({16, 20})
+"""Result codes of a value that went or came since the plan was made: noSuchAttribute,
+attributeOrValueExists."""
+
 TROUBLE = frozenset({8, REFERRAL, 13, 51, 52})
 """Result codes that would meet every request: strongerAuthRequired, referral (a replica),
 confidentialityRequired, busy, unavailable (RFC 4511 appendix A)."""
@@ -55,23 +60,25 @@ class Outcome:
 class Applying:
     """One plan being carried out."""
 
-    def __init__(self, wire: WritingWire, plan: Plan, seen: Callable[[], object]) -> None:
-        """Take a connection that may write; ``seen`` is called after each contact."""
+    def __init__(self, wire: WritingWire, plan: Plan) -> None:
+        """Take a connection that may write."""
         self.outcome = Outcome()
         self._wire = wire
         self._plan = plan
-        self._seen = seen
+        self._seen: Callable[[], object] = lambda: None
         self._kept: dict[str, str] = {}  # addresses that were to be given up, and were not
 
-    def run(self) -> Outcome:
+    def run(self, seen: Callable[[], object] = lambda: None) -> Outcome:
         """Do it all; what one record meets does not stop the others.
 
-        :attr:`outcome` says how far it came, also where it ends with an error.
+        :attr:`outcome` says how far it came, also where it ends with an error; ``seen`` is
+        called after each contact.
 
         Raises:
             DirectoryError: the connection failed, or the server takes no changes at all.
 
         """
+        self._seen = seen
         for unit in self._plan.units:
             self._make(unit)
         changes = list(self._plan.steps_of(What.CHANGE))
@@ -91,7 +98,7 @@ class Applying:
 
     def _wave(self, steps: Iterable[Step]) -> None:
         by_request: dict[int, Step] = {}
-        requests: list[Addition | Replacement] = []
+        requests: list[Addition | Modification] = []
         for step in steps:
             blocked = [address for address in sorted(step.takes) if address in self._kept]
             if blocked:
@@ -100,13 +107,19 @@ class Applying:
             elif step.request is not None:
                 by_request[id(step.request)] = step
                 requests.append(step.request)
-        for request, done in self._wire.carry_out(requests):
-            self._check(done)
-            self._note(by_request[id(request)], done)
+        try:
+            for request, done in self._wire.carry_out(requests):
+                self._check(done)
+                self._note(by_request[id(request)], done)
+        except DirectoryError:  # what was under way may have been done
+            for step in by_request.values():
+                self.outcome.addresses |= step.takes | step.gives_up
+            raise
 
     def _note(self, step: Step, done: Done) -> None:
         if done.code != SUCCESS:
-            self._fail(step, f"the directory says {done.describe()}")
+            why = "it was changed meanwhile, run it again: " if done.code in MEANWHILE else ""
+            self._fail(step, f"{why}the directory says {done.describe()}")
             return
         if step.what is What.CREATE:
             self.outcome.created += 1

@@ -5,7 +5,8 @@ it is.  Entries stand in the order of their names and values in an order of thei
 that the same contacts always give the same file.  A value that CSV would not give back
 as it was (a ``;`` or blanks at its ends, control characters, letters beyond ASCII) is
 written as ``X'hex'``, which csvde does too; with ``unicode`` letters stay readable, in
-UTF-16 as ``csvde -u`` has it.
+UTF-16 as ``csvde -u`` has it.  So is one that a spreadsheet would take for a formula:
+what stands in a directory may have been written by anybody.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ LDIF_WIDTH = 76
 """Columns of a line of LDIF before it is folded (RFC 2849 leaves it to the writer)."""
 
 _BARE = re.compile(r"[^\s;\x00-\x1f\x7f](?:[^;\x00-\x1f\x7f]*[^\s;\x00-\x1f\x7f])?")
+# By which a formula begins, also in full width, as some spreadsheets take it.
+_FORMULA = re.compile(r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _SAFE = re.compile(
     rb"[\x01-\x09\x0b\x0c\x0e-\x1f\x21-\x39\x3b\x3d-\x7f][\x01-\x09\x0b\x0c\x0e-\x7f]*"
 )
@@ -106,7 +109,7 @@ def _written(value: bytes, *, unicode: bool) -> str:
         text = value.decode("utf-8" if unicode else "ascii")
     except UnicodeDecodeError:
         text = ""
-    if _BARE.fullmatch(text) and not text.startswith(("X'", "x'")):
+    if _BARE.fullmatch(text) and not _FORMULA.match(text) and text[:2] not in {"X'", "x'"}:
         return text
     return f"X'{value.hex()}'" if value else ""
 

@@ -6,7 +6,7 @@ function, a line at a time.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from codomain_cli.bulk.outlook import Outlook
 from codomain_cli.bulk.plan import SPELLINGS, Plan, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress
 
@@ -57,9 +57,9 @@ class Import:
         section: DirectorySection,
         path: str,
         terms: Terms,
-        bars: Progress | None = None,
+        bars: Callable[[], Progress] | None = None,
     ) -> None:
-        """Take what is wanted; ``section`` has the writer's credentials."""
+        """Take what is wanted; ``section`` has the writer's credentials, ``bars`` makes bars."""
         self.plan = Plan()
         self.outcome: Outcome | None = None
         self.told = ""
@@ -80,11 +80,12 @@ class Import:
         base = names.parse(self._section.base)
         reading = records.read(self._path, self._terms.encoding, base, self._terms.left_out)
         with closing(connect(self._section)) as wire:
-            self._check_schema(wire, reading)
-            seen = self._bar("reading", None)
-            held = fetch(wire, self._section.base, sorted(reading.attributes), seen)
+            naming = self._judge_by_schema(wire, reading)
+            with self._bar("reading", None) as seen:
+                held = fetch(wire, self._section.base, sorted(reading.attributes), seen)
             new = [c.name for c in reading.contacts if c.name.key not in held.entries]
             look_around(wire, held, new, base)
+        held.naming = naming
         with closing(Outlook(self._config, self._section.name)) as outlook:
             self.plan = plan_of(
                 reading.contacts,
@@ -109,10 +110,11 @@ class Import:
             return
         total = sum(step.request is not None for step in self.plan.steps)
         with closing(connect(self._section)) as wire:
-            applying = Applying(wire, self.plan, self._bar("writing", total))
+            applying = Applying(wire, self.plan)
             self.outcome = applying.outcome
             try:
-                applying.run()
+                with self._bar("writing", total) as seen:
+                    applying.run(seen)
             finally:
                 socket = self._config.codomain.control_socket
                 if socket:
@@ -127,11 +129,14 @@ class Import:
         failed = self.outcome is not None and self.outcome.faults
         return bool(self.plan.conflicts or self.plan.refused or failed)
 
-    def _check_schema(self, wire: WritingWire, reading: records.Reading) -> None:
-        """Say once, and not for each record, what the directory cannot hold."""
+    def _judge_by_schema(self, wire: WritingWire, reading: records.Reading) -> frozenset[str]:
+        """Say once, and not for each record, what the directory cannot hold.
+
+        Returns the attributes whose values are names of entries.
+        """
         schema = schema_of(wire)
         if schema is None:  # it does not show it: the server says it for each record
-            return
+            return frozenset()
         where = f"[directory {self._section.name}]"
         if records.CONTACT not in schema.classes:
             raise RecordError(f"{where}: its schema has no class contact, so it can hold none")
@@ -142,11 +147,18 @@ class Import:
             raise RecordError(
                 f"{where}: its schema has no {', '.join(spelled)}: extend it, or write {without}"
             )
+        reading.refuse_several(schema.single)
+        return schema.naming
 
-    def _bar(self, what: str, total: int | None) -> Callable[[], object]:
-        """Return what to call for each entry."""
-        bars = self._bars
-        if bars is None:
-            return lambda: None
-        task = bars.add_task(what, total=total)
-        return lambda: bars.advance(task)
+    @contextmanager
+    def _bar(self, what: str, total: int | None) -> Iterator[Callable[[], object]]:
+        """Show a bar for a while, and give what to call for each entry.
+
+        Nothing is said meanwhile: it would stand in the bar's line, and go with the bar.
+        """
+        if self._bars is None:
+            yield lambda: None
+            return
+        with self._bars() as bars:
+            task = bars.add_task(what, total=total)
+            yield lambda: bars.advance(task)

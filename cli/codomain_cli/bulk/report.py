@@ -56,7 +56,7 @@ def done(outcome: Outcome, path: str) -> Iterator[str]:
 
 
 def as_json(plan: Plan, outcome: Outcome | None, told: str) -> str:
-    """Give all of it as JSON."""
+    """Give all of it as JSON, in ASCII: any terminal and any locale takes it."""
     found: dict[str, object] = {
         "counts": {what.value: count for what, count in plan.counts().items()},
         "units": [str(unit) for unit in plan.units],
@@ -82,7 +82,7 @@ def as_json(plan: Plan, outcome: Outcome | None, told: str) -> str:
             "failed": [_as_object(fault) for fault in outcome.faults],
             "daemon": told,
         }
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return json.dumps(found, indent=2)
 
 
 def _fault(what: str, fault: Fault, path: str) -> str:

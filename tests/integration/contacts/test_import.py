@@ -7,8 +7,13 @@ import json
 import os
 import pty
 import socket
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
+from codomain_cli.bulk.importing import Import, Terms
+from codomain_cli.loading import load
 from support.contactsite import BASE, ROOT, SEED, Gateway
 from support.doors import policy_request
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from support.contactsite import XoSlapd
 
 HEADER = "objectClass,dn,cn,sn,displayName,proxyAddresses,targetAddress,mail,mailnickname"
+TERMS = Terms("utf-8", frozenset(), remove=False, create_units=False)
 USER = f"cn=Internet User,ou=internet users,{BASE}"
 PEOPLE = f"""\
 {ROOT}
@@ -225,6 +231,38 @@ def test_a_change_keeps_what_the_record_does_not_name(
     assert again.lines == ["planned: 0 create, 0 change, 1 same, 0 conflict, 0 refused"]
 
 
+def test_what_is_added_between_the_plan_and_the_deed_stays(
+    new_xo: Callable[..., XoSlapd], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of an address that went meanwhile the change is not made, and a new run makes it."""
+    slapd = new_xo(PEOPLE)
+    gateway = Gateway(tmp_path_factory.mktemp("g"), slapd.ldapi)
+    dn = f"cn=Bob,ou=people,{BASE}"
+    config = load([gateway.ini])
+    added, gone = (
+        Import(config, config.directories[0], str(gateway.file(text, name)), TERMS)
+        for name, text in (
+            ("1.csv", rows(row("Bob", "SMTP:bob2@remote.domain", nickname="bob"))),
+            ("2.csv", rows(row("Bob", "SMTP:bob3@remote.domain", nickname="bob"))),
+        )
+    )
+    lines: list[str] = []
+    added.prepare(lines.append)
+    gone.prepare(lines.append)
+    slapd_modify(slapd, dn, "MODIFY_ADD", "smtp:bobby@xo.one")
+    added.apply(lines.append)
+    assert "done: 0 contacts created, 1 changed, 0 failed" in lines
+    slapd_modify(slapd, dn, "MODIFY_DELETE", "smtp:bob@remote.domain")
+    gone.apply(lines.append)
+    assert any("it was changed meanwhile, run it again: the directory says" in x for x in lines)
+    entry = slapd.export().partition("dn: cn=Bob")[2].partition("\n\n")[0]
+    assert "proxyAddresses: smtp:bobby@xo.one\n" in entry
+    assert "bob3@" not in entry
+    again = gateway.contacts("import", gateway.folder / "2.csv", "--apply")
+    assert again.status == 0
+    assert "SMTP:bob3@remote.domain" in slapd.export()
+
+
 def test_an_address_moves_from_one_contact_to_another_where_that_is_told(
     new_xo: Callable[..., XoSlapd], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -322,6 +360,36 @@ def test_ldif_is_the_other_way_in(gateway: Gateway, xo: XoSlapd) -> None:
     entry = xo.export().partition("dn: cn=Internet User")[2]
     assert "sn:: w4Zy\n" in entry
     assert "cn: Internet User\n" in entry
+
+
+def test_several_values_where_the_schema_has_one_are_said_in_the_plan(gateway: Gateway) -> None:
+    """A ; in a cell makes two values: the server would refuse them when all else is done."""
+    path = gateway.file(
+        f"{HEADER}\r\n"
+        f'contact,"cn=A,ou=people,{BASE}",A,A,Smith; Ann,SMTP:a@remote.domain,'
+        "SMTP:a@remote.domain,,a\r\n"
+    )
+    done = gateway.contacts("check", path, "--create-ou")
+    assert done.status == 1
+    why = "2 values of displayname, which has a single one: a ; within a value is written as X'hex'"
+    assert f"refused      {path}:2: cn=A,ou=people,{BASE}: {why}" in done.lines
+
+
+def test_a_manager_is_the_same_in_any_spelling(
+    new_xo: Callable[..., XoSlapd], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The server writes names of entries in its own way; a second run finds nothing to do."""
+
+    def managed(text: str) -> str:
+        return text.replace("mailNickname $ ", "mailNickname $ manager $ ")
+
+    gateway = Gateway(tmp_path_factory.mktemp("g"), new_xo(ROOT, managed).ldapi)
+    line = row("A", "SMTP:a@remote.domain;smtp:a@xo.one")
+    path = gateway.file(f'{HEADER},manager\r\n{line},"CN=Boss , ou=people,{BASE}"\r\n')
+    done = gateway.contacts("import", path, "--create-ou", "--apply")
+    assert (done.status, done.errors) == (0, ""), done
+    again = gateway.contacts("import", path)
+    assert again.lines == ["planned: 0 create, 0 change, 1 same, 0 conflict, 0 refused"]
 
 
 def test_a_directory_whose_schema_lacks_an_attribute_is_said_once(
@@ -422,6 +490,66 @@ def test_json_has_all_of_it(gateway: Gateway) -> None:
     assert (applied["units"], applied["created"], applied["failed"]) == (1, 1, [])
 
 
+def test_json_is_ascii_and_tells_what_was_done_before_a_failure(
+    gateway: Gateway, xo: XoSlapd
+) -> None:
+    """Any locale takes it; where the directory goes away midway it is not left out."""
+    path = gateway.file(rows(row("Zoë", "SMTP:zoe@remote.domain")))
+    done = gateway.run("contacts", "check", path, "--create-ou", "--json")
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout)["records"][0]["dn"] == f"cn=Zoë,ou=people,{BASE}"
+    many = [row(f"P{n}", f"SMTP:p{n}@remote.domain") for n in range(1200)]
+    path = gateway.file(rows(*many))
+    process = gateway.start(
+        "contacts", "import", path, "--create-ou", "--apply", "--json", stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 60
+    while xo.export().count("objectClass: contact\n") < 10:
+        assert time.monotonic() < end
+    xo.kill()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert 10 <= json.loads(out)["applied"]["created"] < 1200
+
+
+def test_what_a_file_or_a_directory_says_is_no_command_to_a_terminal(gateway: Gateway) -> None:
+    """ESC in a DN or a value, a line end that would forge a line, marks that turn the text."""
+    path = gateway.file(
+        rows(
+            f'contact,"cn=\x1b[2J,ou=people,{BASE}",a,a,a,SMTP:a@remote.domain,,,a',
+            f'contact,"cn=b\nplanned: 1 create,ou=people,{BASE}",b,b,b,SMTP:b@remote.domain,,,b',
+            row("c\u202ed", "SMTP:c@remote.domain"),
+        )
+    )
+    said = gateway.contacts("check", path, "--create-ou")
+    assert not {"\x1b", "\u202e"} & set("".join(said.lines))
+    assert any("cn=\\x1b[2J," in line for line in said.lines)
+    assert not any(line.startswith("planned: 1 create,ou") for line in said.lines)
+
+
+def test_a_name_that_the_locale_lacks_is_shown_escaped(gateway: Gateway) -> None:
+    """A terminal in ISO 8859-1 shows no Japanese: that is no reason to end in the middle."""
+    path = gateway.file(rows(row("山田", "SMTP:yamada@remote.domain")))
+    code = "from codomain_cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "contacts", "check", path, "--config", gateway.ini],
+        env={**os.environ, "PYTHONIOENCODING": "iso8859-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"cn=\\u5c71\\u7530," in done.stdout
+
+
+def slapd_modify(slapd: XoSlapd, dn: str, how: str, proxy: str) -> None:
+    """Change proxyAddresses as the administrator of this tree."""
+    import ldap3  # noqa: PLC0415
+
+    server = ldap3.Server(slapd.ldap, get_info=ldap3.NONE)
+    with ldap3.Connection(server, f"cn=admin,{BASE}", "s3cret", check_names=False) as connection:
+        assert connection.modify(dn, {"proxyAddresses": [(how, [proxy])]}), connection.result
+
+
 def slapd_add(slapd: XoSlapd, dn: str, attributes: dict[str, list[str]]) -> None:
     """Add an entry as the administrator of this tree."""
     import ldap3  # noqa: PLC0415
@@ -429,6 +557,28 @@ def slapd_add(slapd: XoSlapd, dn: str, attributes: dict[str, list[str]]) -> None
     server = ldap3.Server(slapd.ldap, get_info=ldap3.NONE)
     with ldap3.Connection(server, f"cn=admin,{BASE}", "s3cret", check_names=False) as connection:
         assert connection.add(dn, attributes=attributes), connection.result
+
+
+def test_nothing_is_printed_while_a_bar_is_shown(gateway: Gateway) -> None:
+    """It would stand in the bar's line, and go when the bar is taken away."""
+    terminal, theirs = pty.openpty()
+    try:
+        process = gateway.start(
+            "contacts", "import", SEED, "--create-ou", "--apply", stdout=theirs, stderr=theirs
+        )
+    finally:
+        os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody holds any more
+        while data := os.read(terminal, 65536):
+            shown += data
+    os.close(terminal)
+    assert process.wait(30) == 0
+    hidden, back = b"\x1b[?25l", b"\x1b[?25h"  # the cursor, while a bar is shown
+    bars = [part.partition(back)[0] for part in shown.split(hidden)[1:]]
+    assert len(bars) == 2  # reading and writing
+    assert not any(b"create" in bar or b"done:" in bar or b"daemon" in bar for bar in bars)
+    assert b"done: 1 units and 1 contacts created" in shown
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(gateway: Gateway) -> None:

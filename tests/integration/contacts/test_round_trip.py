@@ -122,6 +122,16 @@ def test_what_is_left_out_is_said(
     assert gateway.contacts("export", gateway.folder / "out.txt").status == 64
 
 
+def test_a_place_that_cannot_be_written_is_said(gateway: Gateway) -> None:
+    """One line and 78, and nothing is left behind."""
+    for path in (gateway.folder / "nowhere" / "out.csv", gateway.folder / "folder.csv"):
+        (gateway.folder / "folder.csv").mkdir(exist_ok=True)
+        done = gateway.contacts("export", path)
+        assert (done.status, done.errors.count("\n")) == (78, 1), done
+        assert done.errors.startswith(f"{path}: ")
+    assert not list(gateway.folder.glob(".*out.csv*")) + list(gateway.folder.glob(".folder*"))
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(gateway: Gateway, xo: XoSlapd) -> None:
     """While the directory is down the file of yesterday stays, and no half one beside it."""
     path = gateway.folder / "out.csv"
