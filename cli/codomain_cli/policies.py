@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from codomain.config import Config
     from codomain_cli.stamping.plan import Change
+    from codomain_cli.stamping.writing import Outcome
 
 remove_option = click.option(
     "--remove",
@@ -101,22 +102,21 @@ def apply(files: Sequence[Path], remove: Sequence[str], bind_dn: str, password_f
     sections = [as_writer(section, bind_dn, password_file) for section in stamped(config)]
     changes = planned(config, _removable(config, remove))
     wanted = [change for change in changes if change.changes]
-    changed: list[Change] = []
+    outcomes: list[Outcome] = []
     try:
-        with _progress(len(wanted)) as done:
-            for section in sections:
-                theirs = [change for change in wanted if change.entry.directory == section.name]
-                for outcome in write(section, theirs, done) if theirs else ():
-                    if outcome.fault:
-                        dn = outcome.change.entry.dn
-                        click.echo(printable(f"{dn}: the directory says {outcome.fault}"), err=True)
-                    else:
-                        changed.append(outcome.change)
+        with _progress(len(wanted)) as done:  # nothing is printed within the bar
+            for outcome in write(sections, wanted):
+                outcomes.append(outcome)
+                done()
     finally:
-        refused = len(wanted) - len(changed)
-        click.echo(f"{len(changed)} entries changed, {refused} not")
+        for outcome in filter(lambda one: one.fault, outcomes):
+            dn = outcome.change.entry.dn
+            click.echo(printable(f"{dn}: the directory says {outcome.fault}"), err=True)
+        refused = len(wanted) - sum(not outcome.fault for outcome in outcomes)
+        click.echo(f"{len(wanted) - refused} entries changed, {refused} not")
         socket = config.codomain.control_socket
-        if socket and (told := purge(Path(socket), _keys(changed))):
+        # All of them: what was under way when a connection failed may have been done.
+        if socket and (told := purge(Path(socket), _keys(wanted))):
             click.echo(told)
     _say_conflicts(changes)
     sys.exit(Exit.NEGATIVE if refused else _status(changes))

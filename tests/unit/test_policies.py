@@ -57,11 +57,13 @@ def after(change: Change) -> Entry:
     """Return the entry as it is when its change was written."""
     kept = [value for value in change.entry.proxies if value not in change.delete]
     assert len(kept) == len(change.entry.proxies) - len(change.delete), change
+    new = [value for value in (*kept, *change.add) if value not in change.remove]
+    assert len(new) == len(kept) + len(change.add) - len(change.remove), change
     old = change.entry
     return Entry(
         old.directory,
         old.dn,
-        (*kept, *change.add),
+        tuple(new),
         (change.mail,) if change.mail else old.mail,
         old.target,
         old.names,
@@ -279,7 +281,7 @@ def test_remove_takes_what_the_policy_does_not_give() -> None:
               "smtp:x@corp.local", "X400:c=us;a= ;", mail="mine@example.com"),
         remove=("example.com",),
     )  # fmt: skip
-    assert change.lost == ["old@example.com"]
+    assert change.lost == ["old@example.com", "mine@example.com"]
     assert change.mail == "ann@corp.local"
     assert sorted(after(change).addresses) == [
         "ann@corp.local", "ann@example.com", "x@corp.local",
@@ -292,6 +294,39 @@ def test_remove_takes_a_former_primary_too() -> None:
     change = one(entry("Ann", "SMTP:old@example.com"), remove=("example.com",))
     assert change.lost == ["old@example.com"]
     assert change.primary == "ann@corp.local"
+    # Until it goes it is a secondary one: two primary addresses would be a conflict.
+    assert change.delete == ["SMTP:old@example.com"]
+    assert change.add[-1] == "smtp:old@example.com"
+    assert change.remove == ["smtp:old@example.com"]
+
+
+def test_what_is_taken_away_is_given_to_nobody_in_the_same_run() -> None:
+    """Nor in one that is made again after it was ended midway: who gains comes first."""
+    loser = entry("Zed", "SMTP:zed@corp.local", "smtp:ann@example.com", mail="zed@corp.local")
+    ann = entry("Ann")
+    first = {c.entry.dn: c for c in planned(loser, ann, remove=("example.com",))}
+    assert first[ann.dn].gained == ["ann@corp.local", "ann2@example.com"]
+    assert first[loser.dn].lost == ["ann@example.com"]
+    assert first[loser.dn].add == ["smtp:zed@example.com"]
+    assert first[loser.dn].remove == ["smtp:ann@example.com"]
+    again = {c.entry.dn: c for c in planned(loser, after(first[ann.dn]), remove=("example.com",))}
+    assert not again[ann.dn].changes
+    assert again[loser.dn].remove == ["smtp:ann@example.com"]
+
+
+def test_two_spellings_of_one_address_never_become_two_primaries() -> None:
+    """A domain in Unicode and in ASCII: the primary one counts, and the other one stays."""
+    config = INI.replace("example.com", "bücher.example")
+    change = one(
+        entry("Ann", "SMTP:ann@corp.local", "smtp:ann@bücher.example",
+              "smtp:ann@xn--bcher-kva.example", mail="ann@corp.local"),
+        config=config,
+    )  # fmt: skip
+    assert not change.changes
+    primary = entry("Ann", "SMTP:ann@bücher.example", "smtp:ann@xn--bcher-kva.example",
+                    givenName="ann", mail="ann@bücher.example")  # fmt: skip
+    change = one(primary, policy="names", config=config)
+    assert sum(value.startswith("SMTP:") for value in after(change).proxies) == 1
 
 
 def test_remove_never_takes_a_target() -> None:

@@ -13,7 +13,7 @@ from codomain_cli.stamping import showing
 from codomain_cli.stamping.entries import Entry
 from codomain_cli.stamping.plan import Change
 from codomain_cli.stamping.spaces import described
-from codomain_cli.stamping.writing import modification
+from codomain_cli.stamping.writing import gains, losses
 
 
 def change(dn: str = "cn=Ann,dc=corp,dc=local", **fields: object) -> Change:
@@ -112,6 +112,44 @@ def test_the_ldif_of_a_change_is_complete() -> None:
     )
 
 
+def test_what_goes_stands_behind_all_that_comes() -> None:
+    """Applied in part and planned anew, nobody is given what somebody else has just lost."""
+    text = showing.as_ldif(
+        [
+            change("cn=one", remove=["smtp:x@example.com"]),
+            change(
+                "cn=two",
+                delete=["SMTP:old@example.com"],
+                add=["SMTP:new@example.com", "smtp:old@example.com"],
+                remove=["smtp:old@example.com"],
+                mail="new@example.com",
+            ),
+        ]
+    )
+    assert text == (
+        "dn: cn=two\nchangetype: modify\n"
+        "delete: proxyAddresses\nproxyAddresses: SMTP:old@example.com\n-\n"
+        "add: proxyAddresses\nproxyAddresses: SMTP:new@example.com\n"
+        "proxyAddresses: smtp:old@example.com\n-\n"
+        "replace: mail\nmail: new@example.com\n-\n\n"
+        "dn: cn=one\nchangetype: modify\n"
+        "delete: proxyAddresses\nproxyAddresses: smtp:x@example.com\n-\n\n"
+        "dn: cn=two\nchangetype: modify\n"
+        "delete: proxyAddresses\nproxyAddresses: smtp:old@example.com\n-\n"
+    )
+
+
+def test_a_mail_that_goes_goes_in_the_end() -> None:
+    """Where mail alone holds an address that is taken away, nobody finds it free before."""
+    entry = Entry("ad", "cn=a", proxies=("SMTP:a@example.com",), mail=("b@example.com",))
+    going = Change(entry, "rest", mail="a@example.com")
+    assert going.lost == ["b@example.com"]
+    last = losses(going)
+    assert gains(going) is None
+    assert last is not None
+    assert last.replace == {"mail": [b"a@example.com"]}
+
+
 def test_a_long_line_of_ldif_is_folded() -> None:
     """RFC 2849: a continuation begins with one space."""
     text = showing.as_ldif([change(mail=f"{'m' * 200}@example.com")])
@@ -121,13 +159,14 @@ def test_a_long_line_of_ldif_is_folded() -> None:
 
 def test_a_modify_takes_away_before_it_adds() -> None:
     """The server finds SMTP:x and smtp:x alike: the other order would be a doubled value."""
-    written = modification(change(add=["smtp:a"], delete=["SMTP:a"], mail="m")).encode()
+    request = gains(change(add=["smtp:a"], delete=["SMTP:a"], mail="m"))
+    assert request is not None
+    written = request.encode()
     # RFC 4511 section 4.6: 1 is delete, 0 is add, 2 is replace.
     kinds = [written.index(b"\x0a\x01" + bytes((kind,))) for kind in (1, 0, 2)]
     assert kinds == sorted(kinds)
     assert written.index(b"SMTP:a") < written.index(b"smtp:a") < written.rindex(b"mail")
-    plain = modification(change())
-    assert (plain.delete, plain.add, plain.replace) == ({}, {}, {})
+    assert gains(change()) is losses(change()) is None
 
 
 def test_the_spaces_stand_beside_their_domains() -> None:

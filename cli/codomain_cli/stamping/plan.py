@@ -13,7 +13,8 @@ The rules, in the order in which they hold for one template and one entry:
 Entries get theirs in order of age, those of equal age in order of their DNs.  The first
 template of the primary domain makes the primary address; the one before stays as a
 secondary one, and so does what ``mail`` said.  A contact keeps its primary address, which
-is its target.  Nothing is taken away but what ``remove`` names.
+is its target.  Nothing is taken away but what ``remove`` names, and within one run what is
+taken away is given to nobody else.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class Change:
     """Values that proxyAddresses gets, with their prefixes."""
 
     delete: list[str] = field(default_factory=list)
-    """Values that proxyAddresses loses, as they are written there."""
+    """Values that proxyAddresses has otherwise afterwards, as they are written there."""
+
+    remove: list[str] = field(default_factory=list)
+    """Values that proxyAddresses loses at the end, when everybody has what is new."""
 
     mail: str = ""
     """What mail becomes; empty: it stays."""
@@ -78,7 +82,7 @@ class Change:
     @property
     def changes(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self.add or self.delete or self.mail)
+        return bool(self.add or self.delete or self.remove or self.mail)
 
     @property
     def gained(self) -> list[str]:
@@ -89,8 +93,17 @@ class Change:
     @property
     def lost(self) -> list[str]:
         """The addresses that mail no longer reaches it by."""
-        after = {address_key(smtp(value)) for value in self.add}
-        return [a for a in map(smtp, self.delete) if address_key(a) not in after]
+        gone = {*self.delete, *self.remove}
+        kept = [value for value in self.entry.proxies if value not in gone]
+        new = [value for value in self.add if value not in self.remove]
+        left = {address_key(smtp(value)) for value in (*kept, *new)}
+        left |= {address_key(text) for text in ((self.mail,) if self.mail else self.entry.mail)}
+        return [text for key, text in self.entry.addresses.items() if key not in left]
+
+    @property
+    def loses_mail(self) -> bool:
+        """Whether what mail says now is among the addresses that it loses."""
+        return bool(self.mail) and not set(self.entry.mail).isdisjoint(self.lost)
 
 
 class Used:
@@ -211,21 +224,34 @@ class Planner:
     def _set(self, change: Change, wanted: list[str], primary: str) -> None:
         """Turn what an entry should have into values of proxyAddresses and mail."""
         entry = change.entry
-        before = {address_key(smtp(value)): value for value in entry.proxies if smtp(value)}
+        proxies = sorted(filter(smtp, entry.proxies), key=lambda value: not _is_primary(value))
+        before: dict[str, str] = {}
+        for value in proxies:  # of two spellings (a domain in Unicode) that of the primary one
+            before.setdefault(address_key(smtp(value)), value)
         needed = {address_key(text) for text in (primary, *wanted, entry.target)}
         after = self._after(entry, before, needed, [primary, *wanted])
-        for key, value in before.items():
-            if key and key not in needed and self._unwanted(key):
-                change.delete.append(value)
         for key, value in after.items():
             old = before.get(key, "")
-            if old and (old.startswith("SMTP:") == value.startswith("SMTP:")):
+            if old and _is_primary(old) == _is_primary(value):
                 continue
             change.add.append(value)
             change.delete += [old] if old else []
+        for value in proxies:
+            key = address_key(smtp(value))
+            if key and key not in needed and self._unwanted(key):
+                change.remove.append(self._secondary(change, value))
         change.primary = primary
         if primary and [address_key(text) for text in entry.mail] != [address_key(primary)]:
             change.mail = primary
+
+    def _secondary(self, change: Change, value: str) -> str:
+        """Return a value that is to go as it is until then: not a second primary address."""
+        if not _is_primary(value):
+            return value
+        secondary = f"smtp:{smtp(value)}"
+        change.delete.append(value)
+        change.add.append(secondary)
+        return secondary
 
     def _after(
         self, entry: Entry, before: Mapping[str, str], needed: set[str], wanted: list[str]
@@ -248,6 +274,10 @@ class Planner:
 
     def _unwanted(self, key: str) -> bool:
         return key.rpartition("@")[2] in self._remove
+
+
+def _is_primary(proxy: str) -> bool:
+    return proxy.startswith("SMTP:")
 
 
 def _kept(own: Mapping[str, str], plain: str) -> str:

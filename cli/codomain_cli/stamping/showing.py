@@ -14,11 +14,12 @@ import io
 import re
 from typing import TYPE_CHECKING, TextIO
 
-from codomain_cli.stamping.entries import MAIL, PROXIES
+from codomain_cli.stamping.writing import gains, losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from codomain.directory.writing import Modification
     from codomain_cli.stamping.plan import Change
 
 COLUMNS = ("directory", "dn", "policy", "primary", "new", "gone", "notes", "conflicts")
@@ -83,26 +84,31 @@ def cell(text: str) -> str:
 def as_ldif(changes: Iterable[Change]) -> str:
     """Write the changes as LDIF change records.
 
-    Without ``version: 1``, which ldbmodify(1) does not take and no other tool needs.
+    Without ``version: 1``, which ldbmodify(1) does not take and no other tool needs.  What
+    goes stands at the end (:mod:`codomain_cli.stamping.writing`).
     """
-    records = (_record(change) for change in changes if change.changes)
+    changes = list(changes)
+    requests = [*map(gains, changes), *map(losses, changes)]
+    records = [_record(request) for request in requests if request is not None]
     return "\n".join("".join(f"{line}\n" for line in record) for record in records)
 
 
-def _record(change: Change) -> Iterator[str]:
-    yield from _line("dn", change.entry.dn)
+def _record(request: Modification) -> Iterator[str]:
+    yield from _line("dn", request.dn)
     yield "changetype: modify"
-    for operation, values in (("delete", change.delete), ("add", change.add)):
-        if values:
-            yield from _part(operation, PROXIES, values)
-    if change.mail:
-        yield from _part("replace", MAIL, [change.mail])
+    for operation, attributes in (
+        ("delete", request.delete),
+        ("add", request.add),
+        ("replace", request.replace),
+    ):
+        for name, values in attributes.items():
+            yield from _part(operation, name, values)
 
 
-def _part(operation: str, name: str, values: Sequence[str]) -> Iterator[str]:
+def _part(operation: str, name: str, values: Sequence[bytes]) -> Iterator[str]:
     yield f"{operation}: {name}"
     for value in values:
-        yield from _line(name, value)
+        yield from _line(name, value.decode())
     yield "-"
 
 
