@@ -98,6 +98,14 @@ def test_what_no_local_part_holds_is_dropped(value: str, local: str) -> None:
     assert made("%m", {"m": value}, "*") == local
 
 
+def test_no_address_begins_with_a_hyphen() -> None:
+    """Postconf(5), allow_min_user: smtpd refuses such a recipient as bad syntax."""
+    assert made("%m", {"m": "-ann-"}) == "ann-"
+    assert made("%g.%s", {"g": "-", "s": "-Lee"}) == "Lee"
+    with pytest.raises(NoAddressError):
+        made("%m", {"m": "--"})
+
+
 def test_a_delimiter_of_the_domain_is_dropped() -> None:
     """Ann+x is an extension of ann (postconf(5), recipient_delimiter): it would be her mail."""
     assert made("%m", {"m": "ann+x-y"}, unwanted="+") == "annx-y"

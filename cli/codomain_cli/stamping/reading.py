@@ -3,6 +3,9 @@
 The directories themselves are asked, also where ``mode = sync`` keeps an index: a plan is
 made of what is there, not of what was.  A policy's filter is the server's to judge (RFC
 4511 section 4.5.1.7); of several policies that find an entry the first one has it.
+
+Two sections may show one entry: the same server, with another base, filter or schema.  It
+counts once, for the first of them that is stamped, or it would be in its own way.
 """
 
 from __future__ import annotations
@@ -72,23 +75,36 @@ def read(config: Config) -> Found:
     """Ask every directory; raises as :func:`planned` does."""
     found = Found()
     policies = ranked(config.policies)
+    first = stamped(config)
+    for section in first:
+        with closing(connect(section)) as wire:
+            _entries(wire, section, policies, found, _same_server(section, first))
     for section in config.directories:
         if section.type == "files":
             _used_in_files(section, found.used)
-        elif section.schema == STAMPED:
+        elif section not in first:
             with closing(connect(section)) as wire:
-                _entries(wire, section, policies, found)
-        else:
-            with closing(connect(section)) as wire:
-                _used_elsewhere(wire, section, found.used)
+                _used_elsewhere(wire, section, found, _same_server(section, first))
     return found
 
 
+def _same_server(section: DirectorySection, others: Iterable[DirectorySection]) -> tuple[str, ...]:
+    """Return the names of the stamped directories that one of its servers serves, too."""
+    servers = set(section.servers)
+    return tuple(o.name for o in others if o.name != section.name and servers & set(o.servers))
+
+
 def _entries(
-    wire: Wire, section: DirectorySection, policies: Sequence[PolicySection], found: Found
+    wire: Wire,
+    section: DirectorySection,
+    policies: Sequence[PolicySection],
+    found: Found,
+    same: Sequence[str],
 ) -> None:
+    seen = {entry.id for entry in found.entries}
     for entry in _pages(wire, section, RECIPIENTS, ATTRIBUTES):
-        found.entries.append(entry_of(section.name, entry.dn, entry.raw))
+        if not any((name, entry.dn.lower()) in seen for name in same):
+            found.entries.append(entry_of(section.name, entry.dn, entry.raw))
     stampable = {entry.id for entry in found.entries if entry.stampable}
     for policy in filter(has_entries, policies):
         if policy.default:
@@ -113,12 +129,17 @@ def _parenthesised(text: str) -> str:
     return text if text.startswith("(") else f"({text})"
 
 
-def _used_elsewhere(wire: Wire, section: DirectorySection, used: Used) -> None:
+def _used_elsewhere(
+    wire: Wire, section: DirectorySection, found: Found, same: Sequence[str]
+) -> None:
+    seen = {entry.id for entry in found.entries}
     schema = SCHEMAS[section.schema]
     wanted = "(|" + "".join(f"({name}=*)" for name, _ in schema.assertions) + ")"
     for entry in _pages(wire, section, wanted, schema.attributes):
+        dn = entry.dn.lower()
+        owner = next(((n, dn) for n in same if (n, dn) in seen), (section.name, dn))
         for key in schema.recipient(entry.dn, Attributes(entry.raw)).addresses:
-            used.put(key, (section.name, entry.dn.lower()), entry.dn)
+            found.used.put(key, owner, entry.dn)
 
 
 def _used_in_files(section: DirectorySection, used: Used) -> None:

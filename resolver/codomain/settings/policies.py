@@ -93,8 +93,9 @@ def advise(config: Config, owner_of: OwnerOf, places: Places, faults: Faults) ->
                 faults.warn(
                     places.of("policy", policy.name, "address_spaces", space),
                     f"{shown(space)} is a relay domain: no directory is asked, and mail for the"
-                    " addresses that it gives goes to the other system; write type = shared in"
-                    f" [domain {owner.name}]",
+                    " addresses that it gives goes to the other system; "
+                    + ("take it out" if policy.default else "remove filter, as it is for nobody")
+                    + f", or write type = shared in [domain {owner.name}]",
                 )
     if config.policies and not any(
         d.type == "ldap" and d.schema == "active-directory" for d in config.directories

@@ -184,7 +184,8 @@ def fill(
             swaps[part.swap[0]] = part.swap[1]
         else:
             made.append(part.text)
-    local = _DOTS.sub(".", "".join(made)).strip(".")
+    # smtpd refuses what begins with a hyphen (allow_min_user of postconf(5)).
+    local = _DOTS.sub(".", "".join(made)).lstrip(".-").rstrip(".")
     if not filled or not local:
         raise NoAddressError(f"{template.text}: {_fields(template)} nothing that an address holds")
     if len(local) > LOCAL_OCTETS:

@@ -225,6 +225,24 @@ def test_another_account_may_write_than_reads(site: Site, secrets: dict[str, Pat
     assert "SMTP:tom@corp.example" in site.directory.addresses(tom)
 
 
+def test_an_entry_that_two_sections_show_is_not_in_its_own_way(site: Site) -> None:
+    """The same server with another schema, or a base within the other one: it counts once."""
+    ann = site.directory.add(
+        "Ann", mailNickname="ann", mail="ann@corp.example",
+        proxyAddresses=["SMTP:ann@corp.example"],
+    )  # fmt: skip
+    ini = site.ini.read_text()
+    again = "".join(
+        f"[directory {name}]\nschema = {schema}\n{site.directory.keys}"
+        for name, schema in (("persons", "inetorgperson"), ("twice", "active-directory"))
+    )
+    site.ini.write_text(ini.replace("[directory ad]", f"{again}[directory ad]"))
+    done = site.run("apply")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "1 entries changed, 0 not" in done.stdout
+    assert site.directory.addresses(ann) == ["SMTP:ann@corp.example", "smtp:ann@example.com"]
+
+
 def test_more_than_a_page_of_entries_is_read(site: Site) -> None:
     """A directory gives 1,000 entries at a time; all of them are planned for."""
     with site.directory.connect() as connection:
