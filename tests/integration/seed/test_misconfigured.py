@@ -108,6 +108,18 @@ USABLE = [
         ((STRANGER, "nora@xo.local", "554 5.7.1"),),
     ),
     Wrong(
+        "the remote domain's policy has a filter: people here are stamped with it (KB 321721)",
+        "[connector other]\n",
+        "[domain remote.domain]\ntype = relay\n[connector remote]\nallow_relay = yes\n"
+        "smart_hosts = [127.0.0.1]:{remote}\naddress_spaces = remote.domain\n"
+        "[policy default]\ndefault = yes\naddress_spaces = xo.local, xo.one\n"
+        "[policy remote]\npriority = 1\nfilter = (mailNickname=*)\n"
+        "address_spaces = remote.domain\n[connector other]\n",
+        ("warning", "policy remote", "address_spaces"),
+        # whatever address they get there leads to the other system
+        ((STRANGER, "mailbox@remote.domain", "250 2.1.5"),),
+    ),
+    Wrong(
         "the smart host is the gateway itself: the mail would loop",
         "[127.0.0.1]:{other}",
         "[127.0.0.1]:{gateway}",
@@ -121,6 +133,12 @@ UNUSABLE = [
         "the shared domain is authoritative here (KB 321721: it cannot be shared)",
         "[domain xo.one]\ntype = shared",
         "[domain xo.one]\ntype = authoritative",
+        ("error", "connector other", "address_spaces"),
+    ),
+    Wrong(
+        "the connector is for everything, and relays: an open relay",
+        "address_spaces = xo.one",
+        "address_spaces = *",
         ("error", "connector other", "address_spaces"),
     ),
     Wrong(
@@ -214,6 +232,21 @@ def test_only_one_system_may_be_authoritative(seed: Play) -> None:
     assert told(seed, STRANGER, NORA) == "550 5.1.1"
     assert told(seed, EXCHANGE, NORA) == "550 5.1.1"
     assert told(seed, STRANGER, "mailbox@xo.one") == "250 2.1.5"
+
+
+def test_without_a_connector_the_mx_is_tried_where_that_is_told(seed: Play) -> None:
+    """KB 823158: where neither is there nobody can deliver it, so it must be meant."""
+    without = INI.replace(CONNECTOR, "")
+    seed.configure(without)
+    assert told(seed, STRANGER, NORA) == "554 5.7.1"
+    told_so = without.replace("type = shared", "type = shared\nfallback = mx", 1)
+    seed.configure(told_so)
+    assert told(seed, STRANGER, NORA) == told(seed, EXCHANGE, NORA) == "250 2.1.5"
+    assert told(seed, STRANGER, "nora@xo.local") == "550 5.1.1"
+    # Where there is a connector it is the way, and the MX is not asked.
+    seed.configure(told_so + CONNECTOR)
+    sent = seed.lab.send(STRANGER, NORA)
+    assert seed.lab.arrivals(sent.token, 1) == [("other", NORA)]
 
 
 @pytest.mark.parametrize(
@@ -340,17 +373,52 @@ def test_a_contacts_domain_needs_its_connector(
     assert told(seed, STRANGER, "con@xo.one") == reply
 
 
-def test_a_csv_without_mailnickname_is_refused(
+def test_a_csv_that_makes_no_contact_is_refused(
     seed: Play, directory: SeedDirectory, tmp_path: Path
 ) -> None:
-    """KB 321721: the attribute must not be missing; the line is named, and nothing is made."""
+    """KB 321721 on the seed's own line: each fault is named with its line, and nothing is made."""
     seed.configure(INI)
     head, line, *_ = directory.csv.read_text().splitlines()
+    primary, target = "SMTP:internetUser@remote.domain;", ",SMTP:internetUser@remote.domain,"
+    faults = [
+        (line.removesuffix("internetuser"), "no mailNickname"),
+        (line.replace(target, ",,"), "no targetAddress"),
+        (line.replace(primary, primary.lower()), "one primary address"),
+        (line.replace("smtp:internetuser@", "SMTP:internetuser@"), "one primary address"),
+        (line.replace("contact,", "user,", 1), "only contacts are written"),
+        (line, "the target internetUser@remote.domain is not allowed"),
+    ]
     bad = tmp_path / "bad.csv"
-    bad.write_text(f"{head}\n{line.removesuffix('internetuser')}\n")
+    lines = [
+        text.replace("Internet User", f"User {number}") for number, (text, _) in enumerate(faults)
+    ]
+    bad.write_text("\n".join([head, *lines, ""]))
     done = run("contacts", "check", bad, "--create-ou", "--config", seed.lab.gateway.ini)
-    said = (done.stdout + done.stderr).lower()
-    assert (done.returncode, "mailnickname" in said, "2" in said) == (1, True, True), said
+    assert done.returncode == 1, done
+    refused = [said for said in done.stdout.splitlines() if said.startswith("refused")]
+    assert len(refused) == len(faults)
+    for number, ((_, why), said) in enumerate(zip(faults, refused, strict=True)):
+        assert f"{bad}:{number + 2}: cn=User {number}," in said
+        assert why in said
+
+
+def test_a_contact_whose_target_is_the_shared_domain_itself_goes_round_nowhere(
+    seed: Play, contact: SeedDirectory
+) -> None:
+    """KB 321721: the target lies in a domain of that one system; else it leads out, or nowhere."""
+    seed.configure(INI)
+    contact.add(
+        "Self", "contact", mailNickname="self", targetAddress="SMTP:self@xo.one",
+        proxyAddresses=["SMTP:self@xo.one"],
+    )  # fmt: skip
+    contact.add(
+        "Private", "contact", mailNickname="private", targetAddress="SMTP:nobody@xo.local",
+        proxyAddresses=["SMTP:nobody2@remote.domain", "smtp:private@xo.one"],
+    )  # fmt: skip
+    sent = seed.lab.send(STRANGER, "self@xo.one")
+    assert seed.lab.arrivals(sent.token, 1) == [("other", "self@xo.one")]
+    assert told(seed, OTHER, "self@xo.one") == "554 5.4.6"
+    assert told(seed, STRANGER, "private@xo.one") == "550 5.1.1"
 
 
 def test_the_other_system_is_no_stranger_but_no_trusted_client_either(seed: Play) -> None:
