@@ -21,6 +21,7 @@ import click
 from codomain.directory.opening import open_directory
 from codomain.errors import CodomainError, ConfigError, DirectoryError, IndexUnusableError
 from codomain_cli.checks import (
+    canary,
     connectors,
     contents,
     instance,
@@ -39,6 +40,7 @@ from codomain_cli.checks.findings import Finding, Severity, from_line, ordered
 from codomain_cli.checks.hosts import this_host
 from codomain_cli.exits import Exit
 from codomain_cli.loading import config_option, load
+from codomain_cli.stamping.spaces import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,6 +129,8 @@ def looked_at(
     found += _mta(config, postfix, sendmail)
     host = this_host(config, postfix, sendmail_cf.ports(sendmail) if sendmail else (25,))
     found += connectors.findings(config, host)
+    found += _spaces(config)
+    found += canary.findings(config)
     found += _directories(config, probe=probe)
     if probe:
         queue = {"queue": postfix.queue} if postfix is not None else {}
@@ -211,6 +215,12 @@ def _directories(config: Config, *, probe: bool) -> Iterator[Finding]:
         finally:
             opened.close()
     yield from contents.findings(config, known)
+
+
+def _spaces(config: Config) -> Iterator[Finding]:
+    """Say which addresses the recipient policies give in each domain of ours."""
+    for line in described(config):
+        yield Finding("policy.spaces", Severity.OK, line)
 
 
 def _said(config: Config, directory: str, line: str) -> Finding:
