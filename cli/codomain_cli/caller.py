@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from codomain import config as configuration
-from codomain.errors import CodomainError
+from codomain.errors import CodomainError, ConfigError
 from codomain_cli import maincf
+from codomain_cli.loading import DEFAULT
 from codomain_cli.wire import (
     ANSWER_OCTETS,
     AnswerError,
@@ -57,17 +58,36 @@ def json_option(function: _F) -> _F:
 def control_path(files: Sequence[Path], path: Path | None) -> Path:
     """Return where the control socket is: as told, or as the INI says.
 
+    What is wrong within a file does not matter: the daemon runs with what was good.
+
     Raises:
         AbsentError: the INI says that there is none.
+        ConfigError: a file that was named cannot be read; without its say it might be
+            another daemon that is asked, and whose cache is dropped.
 
     """
     if path is not None:
         return path
+    for file in files:
+        _opened(file)
     main_cf = maincf.read(configuration.postfix_setting(files))
     written = configuration.control_setting(files, main_cf)
     if not written:
         raise AbsentError("there is no control socket: [codomain] control_socket is empty")
     return Path(written)
+
+
+def _opened(file: Path) -> None:
+    """Find out whether a file can be read; the usual one need not be, by whoever asks."""
+    if file == DEFAULT:
+        return
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        why = error.strerror or f"{error}"
+        raise ConfigError(
+            [f"{file}: cannot be read: {why}; name a file that is there, or --socket PATH"]
+        ) from error
 
 
 def call(path: Path, command: str, **arguments: object) -> Any:  # noqa: ANN401 - as the command has it

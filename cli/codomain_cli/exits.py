@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from codomain.errors import CodomainError
+
 
 class Exit(IntEnum):
     """How a command ended."""
@@ -34,3 +36,7 @@ class Exit(IntEnum):
 
     INTERRUPTED = 130
     """Ended by Ctrl-C, as shells count it."""
+
+
+class UnavailableError(CodomainError):
+    """Something that a command needs is not on this host, or not permitted; status 69."""

@@ -183,6 +183,10 @@ def _found(askings: Sequence[Asking], means: Means) -> list[dict[str, Any]]:
         path = control_path(means.files, means.socket)
         return [call(path, "explain", **asdict(asking)) for asking in askings]
     config = load(means.files)
+    known = {section.name for section in config.contexts}
+    for context in dict.fromkeys(one.context for one in askings if one.context not in known):
+        if context:
+            click.echo(f"there is no [context {context}]: it changes nothing", err=True)
     made = []
     for asking in askings:
         explanation = explain_now(config, question_of(asking), callout=asking.callout)

@@ -11,11 +11,12 @@ import gzip
 import re
 import shutil
 import subprocess
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codomain.errors import CodomainError
+from codomain_cli.exits import UnavailableError
 from codomain_cli.logline import LINE_CHARACTERS, parse
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _SENDER = re.compile(r": from=<(?P<sender>[^>]*)>")
 _SASL = re.compile(r"sasl_username=<?(?P<user>[^\s,>]+)")
 
 
-class LogError(CodomainError):
+class LogError(UnavailableError):
     """The mail log cannot be read, or says nothing of the message."""
 
 
@@ -98,8 +99,9 @@ def _of_file(queue_id: str, file: Path) -> list[str]:
             file, "rt", encoding="utf-8", errors="surrogateescape"
         ) as lines:
             return [line[:LINE_CHARACTERS] for line in lines if queue_id in line]
-    except (OSError, EOFError) as error:
-        raise LogError(f"{file} cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or f"{error}"
+        raise LogError(f"{file} cannot be read: {why}; --mail-log FILE names another") from error
 
 
 def _of_journal(queue_id: str) -> list[str]:

@@ -6,6 +6,7 @@ Exit statuses are those of sysexits(3), and 1 for a negative answer.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import NoReturn
 
@@ -22,7 +23,7 @@ from codomain.errors import (
     RecordError,
 )
 from codomain_cli.caller import AbsentError
-from codomain_cli.exits import Exit
+from codomain_cli.exits import Exit, UnavailableError
 from codomain_cli.plain import printable
 from codomain_cli.wire import RequestError
 
@@ -52,6 +53,7 @@ STATUSES = (
     (IndexWriteError, Exit.OS),
     (AbsentError, Exit.TEMPORARY),
     (RequestError, Exit.USAGE),
+    (UnavailableError, Exit.UNAVAILABLE),
 )
 """How the process ends with each of our errors."""
 
@@ -88,6 +90,8 @@ def codomain() -> None:
 
 def main() -> NoReturn:
     """Run the command line, and end the process with its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale lacks is shown escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

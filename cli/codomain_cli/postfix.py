@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from codomain.errors import CodomainError
+from codomain.errors import ConfigError
+from codomain_cli.exits import UnavailableError
 from codomain_cli.loading import config_option, load
 from codomain_cli.maincf import SBIN, SECONDS
 from codomain_cli.mainlines import LMTP, QUEUE, ROUTING, Setting, settings, shape
 from codomain_cli.masterlines import REWRITE, Service, is_submission, parse, services
+from codomain_cli.tuninglines import CLASSES, still_named, tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +115,7 @@ def main_text(config: Config, host: Host, *, milter: bool = False) -> str:
             lines += ["", *_comment(setting.why)]
         lines += _now(setting, host)
         lines.append(_line(setting))
-    return "\n".join([*lines, "", *_hints(config), ""])
+    return "\n".join([*lines, "", *_hints(config), "", *_tuning(config, milter=milter), ""])
 
 
 def master_text(config: Config, host: Host, *, milter: bool = False) -> str:
@@ -147,7 +149,8 @@ def write(where: str, config: Config, host: Host, *, milter: bool = False) -> No
     """Write the lines into main.cf and master.cf by postconf, and say what they replace.
 
     Raises:
-        CodomainError: postconf cannot do it; what it did before stays.
+        ConfigError: the INI says that there is no Postfix.
+        UnavailableError: postconf cannot do it; what it did before stays.
 
     """
     wanted = _wanted(config, host, milter=milter)
@@ -161,12 +164,14 @@ def write(where: str, config: Config, host: Host, *, milter: bool = False) -> No
 
 
 def _wanted(config: Config, host: Host, *, milter: bool) -> list[Setting]:
-    return settings(
+    found = settings(
         config,
         queue_directory=host.queue_directory,
         mailboxes=host.mailboxes,
         milter=milter,
     )
+    now = host.written.get(CLASSES, "")
+    return [still_named(config, now, one) if one.name == CLASSES else one for one in found]
 
 
 def _folder(config: Config, host: Host) -> Iterator[str]:
@@ -200,6 +205,16 @@ def _hints(config: Config) -> Iterator[str]:
         yield f"#myorigin = {origin}"
     yield from _comment("Against smuggled messages, in Postfix 3.5.23, 3.6.13, 3.7.9 and newer:")
     yield "#smtpd_forbid_bare_newline = yes"
+
+
+def _tuning(config: Config, *, milter: bool) -> Iterator[str]:
+    yield from _comment(
+        "Any key of the INI may be set here, too, and goes before the INI: codomain_SECTION_KEY,"
+        " or codomain_SECTION_NAME_KEY where the section has a name. Postfix shows such a"
+        " parameter only where one of its own names it; ${...?} names it and adds nothing."
+        " codomain reads it at its start and at a reload. As they stand these change nothing:"
+    )
+    yield from (f"#{line}" for line in tuning(config, milter=milter))
 
 
 def _submission(kind: str) -> list[str]:
@@ -241,7 +256,7 @@ def _lines(where: str, *arguments: str) -> list[str]:
 
 def _change(where: str, *arguments: str) -> None:
     if where == "off":
-        _refuse("[codomain] postfix is off, and says nothing of a main.cf to write to")
+        raise ConfigError(["[codomain] postfix is off, and says nothing of a main.cf to write to"])
     try:
         done = _postconf(where, *arguments)
     except OSError as error:
@@ -251,7 +266,7 @@ def _change(where: str, *arguments: str) -> None:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise CodomainError(text)
+    raise UnavailableError(text)
 
 
 def _postconf(where: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -100,9 +100,31 @@ def test_myorigin_is_proposed_and_not_set() -> None:
     assert "\nmyorigin" not in text
 
 
+@pytest.mark.parametrize(("milter", "classes"), [(False, "codomain_check"), (True, "")])
+def test_tuning_from_main_cf_is_shown_and_not_set(milter: bool, classes: str) -> None:  # noqa: FBT001
+    """The values in force, as comments, and the list that refers to both (postconf(5))."""
+    config = parse(INI + "[milter]\nlisten = unix:/run/codomain/milter\n")
+    text = postfix.main_text(config, postfix.Host(), milter=milter)
+    assert text.endswith(
+        "#codomain_cache_size = 100000\n"
+        "#codomain_connector_exchange_cost = 10\n"
+        f"#smtpd_restriction_classes = {classes}"
+        "${codomain_cache_size?}${codomain_connector_exchange_cost?}\n"
+    )
+
+
+def test_what_is_tuned_stays_named() -> None:
+    """Else --apply would end it; a name that is no key of ours, and other classes, are replaced."""
+    now = "mine, codomain_check${codomain_http_listen?}${codomain_cache_sise?}"
+    host = postfix.Host(written={"smtpd_restriction_classes": now})
+    text = postfix.main_text(parse(INI), host)
+    assert f"# In main.cf now: smtpd_restriction_classes = {now}\n" in text
+    assert "\nsmtpd_restriction_classes = codomain_check${codomain_http_listen?}\n" in text
+
+
 def test_nothing_is_written_where_no_postfix_is_named(
     ini: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`postfix = off` and --apply contradict each other: said, and nothing is done."""
-    assert run(["postfix", "--apply", "--config", ini]) != 0
+    assert run(["postfix", "--apply", "--config", ini]) == 78
     assert "postfix is off" in capsys.readouterr().err

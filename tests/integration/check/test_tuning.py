@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codomain.settings.provenance import provenance
+from codomain_cli import postfix as command
 from codomain_cli.check import checked
 from codomain_cli.maincf import SBIN
 from support.postfix import STRANGER, TRUSTED, Lab, lab, wait_until
@@ -71,21 +72,28 @@ def loaded(running: Lab) -> float:
     return next(float(line.split()[1]) for line in pages if line.startswith(f"{name} "))
 
 
-def test_postfix_does_not_warn_and_the_values_hold(tuned: Lab) -> None:
-    """Issue 8: without an "unused parameter" warning, precedence INI < main.cf, at a reload."""
-    check = "codomain_check" + SETTINGS
-    written(tuned, **TUNED, smtpd_restriction_classes=check)
-    etc = f"{tuned.gateway.postfix.config}"
-    for command in (["postconf", "-c", etc, "-n"], ["postfix", "-c", etc, "check"]):
+def objections(running: Lab) -> str:
+    """Return what postconf -n and postfix check say against main.cf."""
+    etc = f"{running.gateway.postfix.config}"
+    said = ""
+    for words in (["postconf", "-c", etc, "-n"], ["postfix", "-c", etc, "check"]):
         done = subprocess.run(
-            command,
+            words,
             capture_output=True,
             text=True,
             check=True,
             timeout=30,
             env={"PATH": f"{SBIN[0]}:/usr/bin:/bin"},
         )
-        assert done.stderr == ""
+        said += done.stderr
+    return said
+
+
+def test_postfix_does_not_warn_and_the_values_hold(tuned: Lab) -> None:
+    """Issue 8: without an "unused parameter" warning, precedence INI < main.cf, at a reload."""
+    check = "codomain_check" + SETTINGS
+    written(tuned, **TUNED, smtpd_restriction_classes=check)
+    assert objections(tuned) == ""
     config = tuned.gateway.load()
     assert config.policyd.deadline == 3.0
     assert next(c.cost for c in config.connectors if c.name == "spare") == 30
@@ -98,6 +106,27 @@ def test_postfix_does_not_warn_and_the_values_hold(tuned: Lab) -> None:
     assert tuned.reply(STRANGER, "nobody@corp.local").startswith("550 5.1.1")
     findings, _ = checked([tuned.gateway.ini])
     assert not [one for one in findings if one.id.startswith("postfix.parameter")]
+
+
+def test_what_the_command_prints_tunes_and_an_apply_keeps_it(
+    tuned: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commented lines of `codomain postfix` are understood by Postfix as they stand."""
+    etc = f"{tuned.gateway.postfix.config}"
+    before = tuned.gateway.load()
+    text = command.main_text(before, command.read(etc))
+    printed = dict(re.findall(r"(?m)^#(codomain_\w+|smtpd_restriction_classes) = (.*)$", text))
+    name = f"codomain_connector_{before.connectors[0].name}_cost"
+    assert set(printed) == {"codomain_cache_size", name, "smtpd_restriction_classes"}
+    written(tuned, **printed)
+    assert objections(tuned) == ""
+    assert tuned.gateway.load() == before
+    written(tuned, **printed | {name: "31", "codomain_cache_size": "5000"})
+    command.write(etc, tuned.gateway.load(), command.read(etc))
+    assert "smtpd_restriction_classes" not in capsys.readouterr().out
+    assert objections(tuned) == ""
+    config = tuned.gateway.load()
+    assert (config.connectors[0].cost, config.cache.size) == (31, 5000)
 
 
 def test_a_bad_value_stops_no_running_daemon(tuned: Lab) -> None:
