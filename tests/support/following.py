@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from codomain.directory.base import Recipient
+    from codomain.directory.dirsync import DirSyncSource
     from support.ldapsection import Section
     from support.samba import Samba
 
@@ -32,6 +33,9 @@ BOUND = 60.0
 class Following(Watch):
     """Follows a section's first server with one connection, until it breaks or is stopped."""
 
+    source: type[UsnSource | DirSyncSource] = UsnSource
+    """In which way."""
+
     def __init__(self, section: Section, path: Path, *, accept_shrink: bool = False) -> None:
         self.loads: list[int] = []
         """How many entries each load brought."""
@@ -41,6 +45,8 @@ class Following(Watch):
         """How often it was in step."""
         self.servers: list[str] = []
         """Which servers were followed."""
+        self.ways: list[str] = []
+        """In which ways, one for each of these."""
         self.error: CodomainError | None = None
         """What went wrong last."""
         self._section = section
@@ -52,9 +58,9 @@ class Following(Watch):
         self._open()
 
     def connected(self, how: str, server: str) -> None:
-        """Note the server, which must be followed by its numbers of changes."""
-        assert how == "usn"
+        """Note the server, and how it is followed."""
         self.servers.append(server)
+        self.ways.append(how)
 
     def loaded(self, count: int, duplicates: Mapping[str, Iterable[str]]) -> None:
         """Count a load."""
@@ -140,7 +146,7 @@ class Following(Watch):
             wire = Wire(server, section, Trust(section.ca_file), deadline(section))
             try:
                 copy = Copy(self._writer, extent, self._stop, self._terms, self)
-                UsnSource(extent).follow(wire, copy)
+                self.source(extent).follow(wire, copy)
             finally:
                 wire.close()
         except CodomainError as error:

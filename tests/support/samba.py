@@ -54,6 +54,9 @@ SERVICE = (
 )
 """The controller's dsServiceName."""
 
+_GET_CHANGES = "1131f6aa-9c07-11d1-f79f-00c04fc2dcd2"
+"""The right DS-Replication-Get-Changes."""
+
 _DELETED_DACL = "O:SYG:SYD:PAI(A;;RPWPCCDCLCRCWOWDSDSW;;;SY)(A;;RPLC;;;BA)"
 """Who may see the tombstones, as provisioned: the system and the administrators."""
 
@@ -301,6 +304,15 @@ class Samba:
             "--controls=show_deleted:1",
         )
 
+    def let_replicate(self, dn: str) -> None:
+        """Grant an account "Replicating Directory Changes" (MS-ADTS 5.1.3.2.1)."""
+        sid = _sid(self.find(dn, "(objectClass=*)", "objectSid")[0].raw["objectSid"][0])
+        _run(
+            *("samba-tool", "dsacl", "set", "-H", f"{self._folder}/private/sam.ldb"),
+            *(f"--configfile={self.config}", f"--objectdn={BASE}"),
+            f"--sddl=(OA;;CR;{_GET_CHANGES};;{sid})",
+        )
+
     def modify(self, dn: str, changes: Changes) -> None:
         """Change an entry, as ldap3 writes changes."""
         with self.administrator() as connection:
@@ -413,15 +425,14 @@ def _provision(folder: Path) -> None:
 
 
 def _ldb(folder: Path, program: str, ldif: str, *options: str) -> None:
-    done = subprocess.run(
-        [
-            *(program, "-H", f"{folder}/private/sam.ldb", f"--configfile={folder}/etc/smb.conf"),
-            *("--option=dsdb:schema update allowed=true", *options),
-        ],
-        input=ldif,
-        capture_output=True,
-        text=True,
-        check=False,
+    _run(
+        *(program, "-H", f"{folder}/private/sam.ldb", f"--configfile={folder}/etc/smb.conf"),
+        *("--option=dsdb:schema update allowed=true", *options),
+        given=ldif,
     )
+
+
+def _run(*command: str, given: str = "") -> None:
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
+        raise RuntimeError(f"{command[0]}: {done.stdout}{done.stderr}")

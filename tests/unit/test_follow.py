@@ -11,6 +11,7 @@ import pytest
 
 from codomain.directory import follow
 from codomain.directory.base import Kind, Recipient
+from codomain.directory.dirsync import DIRSYNC
 from codomain.directory.filters import encode_filter
 from codomain.directory.follow import Copy, Extent, Terms
 from codomain.directory.follower import ACTIVE_DIRECTORY, ways
@@ -280,6 +281,11 @@ def test_load_has_the_limit_of_the_terms() -> None:
         ({}, ["paged"]),
         ({"supportedcontrol": [b"1.2", SYNC]}, ["syncrepl", "paged"]),
         ({"supportedcapabilities": [ACTIVE_DIRECTORY]}, ["usn", "paged"]),
+        (
+            {"supportedcapabilities": [ACTIVE_DIRECTORY], "supportedcontrol": [DIRSYNC.encode()]},
+            ["dirsync", "usn", "paged"],
+        ),
+        ({"supportedcontrol": [DIRSYNC.encode()]}, ["paged"]),
     ],
 )
 def test_way_is_what_the_server_offers(root: dict[str, list[bytes]], expected: list[str]) -> None:

@@ -64,6 +64,9 @@ class Mark:
     loaded: int
     """When everything was last loaded from it, in Unix seconds."""
 
+    dirsync: str = ""
+    """DirSync's own cookie for this state, in base64; empty: it was not followed so."""
+
     def cookie(self) -> bytes:
         """Write it."""
         return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True).encode()
@@ -79,7 +82,7 @@ class Mark:
         except (ValueError, AttributeError, KeyError, TypeError):
             return None
         numbers = type(mark.usn) is int and type(mark.loaded) is int
-        texts = (mark.extent, mark.service, mark.invocation)
+        texts = (mark.extent, mark.service, mark.invocation, mark.dirsync)
         return mark if numbers and all(type(text) is str for text in texts) else None
 
 

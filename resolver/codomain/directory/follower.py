@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from codomain.directory.dirsync import DIRSYNC, DirSyncSource
 from codomain.directory.follow import Copy, Extent, RefusedError, Source, Terms, Watch
 from codomain.directory.index import IndexDamagedError, IndexWriter, ShrinkError, source_of
 from codomain.directory.link import INVALID_CREDENTIALS, ResultError
@@ -207,9 +208,12 @@ class Follower:
 def ways(root: Mapping[str, list[bytes]], extent: Extent) -> list[Source]:
     """Return the ways in which a server can be followed, the best one first."""
     found: list[Source] = []
+    controls = root.get("supportedcontrol", ())
     if ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
+        if DIRSYNC.encode() in controls:
+            found.append(DirSyncSource(extent))
         found.append(UsnSource(extent))
-    if REQUEST.encode() in root.get("supportedcontrol", ()):
+    if REQUEST.encode() in controls:
         found.append(SyncreplSource(extent))
     return [*found, PagedSource(extent)]
 

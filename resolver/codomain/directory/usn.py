@@ -89,13 +89,14 @@ class UsnSource:
             ShrinkError: too much would be lost.
 
         """
-        _Round(wire, copy, self._extent, self._clock).go_on()
+        Round(wire, copy, self._extent, self._clock).go_on()
 
 
-class _Round:
+class Round:
     """One connection's time with a copy, round by round."""
 
     def __init__(self, wire: Wire, copy: Copy, extent: Extent, clock: Callable[[], float]) -> None:
+        """Ask the controller who it is, and what it shows us."""
         self._wire = wire
         self._copy = copy
         self._extent = extent
@@ -129,8 +130,10 @@ class _Round:
         mark = Mark.read(self._copy.cookie)
         if mark is None:
             return self._load("there is no copy yet that could be gone on with")
-        if replace(mark, usn=0, loaded=0) != self._mark:
+        if replace(mark, usn=0, loaded=0, dirsync="") != self._mark:
             return self._load("the copy is of another controller, base, scope or filter")
+        if not self._takes_up(mark):
+            return self._load("the copy was followed in another way")
         self._mark = mark
         self._name_containers()
         return self._once(away=True)
@@ -154,6 +157,7 @@ class _Round:
         event(log, logging.INFO, "loading all entries", server=self._wire.server.uri, reason=why)
         now = self._clock()
         counter = self._controller.counter()  # first: what changes meanwhile is read again
+        self._mark = replace(self._mark, dirsync=self._beginning())
         self._name_containers()
         with self._copy.load() as load:
             for guid, recipient in self._recipients(""):
@@ -170,15 +174,10 @@ class _Round:
 
     def _change(self, counter: int, now: float, *, away: bool) -> bool:
         """Take over what changed up to ``counter``; False: load everything instead."""
-        since = f"(uSNChanged>={self._mark.usn + 1})"
-        names = (GUID, "objectClass", "isDeleted", "uSNCreated")
-        search = Search(self._controller.context, "subtree", since, names)
-        touched: set[bytes] = set()
-        for guid, dn, raw in self._search(search, WITH_DELETED):
-            touched.add(guid)
-            if len(touched) > MANY_CHANGES or self._moved(guid, dn, raw, away=away):
-                return False
-        there = dict(self._recipients(since))
+        touched = self._touched(away=away)
+        if touched is None:
+            return False
+        there = self._there(touched)
         changes = {
             guid: there.get(guid) for guid in touched if self._copy.get(guid) != there.get(guid)
         }
@@ -187,6 +186,34 @@ class _Round:
             self._copy.change(changes, self._mark.cookie(), now)
             self._stored = now
         return True
+
+    def _takes_up(self, mark: Mark) -> bool:
+        """Tell whether a mark of this controller and extent can be gone on with."""
+        return bool(mark)
+
+    def _beginning(self) -> str:
+        """Return the mark's ``dirsync`` for the state of now, before a load."""
+        return ""
+
+    def _touched(self, *, away: bool) -> set[bytes] | None:
+        """Return the ids of all that changed since the mark; None: load everything."""
+        names = (GUID, "objectClass", "isDeleted", "uSNCreated")
+        search = Search(self._controller.context, "subtree", self._since, names)
+        touched: set[bytes] = set()
+        for guid, dn, raw in self._search(search, WITH_DELETED):
+            touched.add(guid)
+            if len(touched) > MANY_CHANGES or self._moved(guid, dn, raw, away=away):
+                return None
+        return touched
+
+    def _there(self, touched: set[bytes]) -> dict[bytes, Recipient]:
+        """Return those of the ids, at least, that are recipients now."""
+        del touched  # what changed is found by the same condition as they were
+        return dict(self._recipients(self._since))
+
+    @property
+    def _since(self) -> str:
+        return f"(uSNChanged>={self._mark.usn + 1})"
 
     def _moved(self, guid: bytes, dn: str, raw: dict[str, list[bytes]], *, away: bool) -> bool:
         """Tell whether a container has another name than before, and so has all below it.

@@ -201,6 +201,38 @@ def test_deletions_are_seen_at_once_with_the_right_to_see_tombstones(
         assert following.loads == [40]
 
 
+def test_account_that_may_replicate_is_followed_by_dirsync(
+    dc: Samba, tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs that right alone; another account is refused at once, and its numbers do.
+
+    Samba shows tombstones by DirSync only to whom they are not hidden: who is gone is
+    counted, or told where that right is there, too.
+    """
+    account = dc.account("codomain", SECRET)
+    section = section_of(secret(tmp_path), dc, bind_dn=account)
+    with Followed(section, path) as followed:
+        followed.wait(lambda: followed.rounds)
+        assert followed.ways == ["dirsync", "usn"]
+        assert followed.loads == [40]
+    dc.let_replicate(account)
+    monkeypatch.setattr(usn, "CENSUS_SECONDS", 0.1)
+    with Followed(section, path) as followed:
+        assert followed.ways == ["dirsync"]
+        assert followed.loads == [40]
+        dc.add(f"CN=New,OU=People,{BASE}", entry("new@example.com"))
+        followed.appears("new@example.com")
+        dc.delete(f"CN=C 1,OU=People,{BASE}")
+        followed.vanishes("c1@example.com")
+    dc.show_deleted_to(account)
+    monkeypatch.setattr(usn, "CENSUS_SECONDS", 1000.0)
+    with Followed(section, path) as followed:
+        dc.delete(f"CN=C 2,OU=People,{BASE}")
+        followed.vanishes("c2@example.com")
+        assert followed.loads == []
+    assert same(dc, section, path)
+
+
 def test_everything_is_loaded_anew_once_a_day(
     dc: Samba, password_file: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

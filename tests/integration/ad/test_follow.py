@@ -9,6 +9,8 @@ import pytest
 
 from codomain.directory import usn
 from codomain.directory.base import Kind
+from codomain.directory.dirsync import DirSyncSource
+from codomain.directory.usn import UsnSource
 from codomain.errors import DirectoryError, ShrinkError
 from support.following import Following, same, searched
 from support.ldapsection import Section
@@ -26,11 +28,17 @@ SOON = 0.02
 """Seconds between two rounds here; a test need not wait for a second each time."""
 
 
+@pytest.fixture(params=[UsnSource, DirSyncSource], ids=["usn", "dirsync"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Follow in each of the two ways: what comes of it must be the same."""
+    monkeypatch.setattr(Following, "source", request.param)
+
+
 @pytest.fixture
 def base(samba: Samba, request: pytest.FixtureRequest) -> str:
     """Give a unit of one's own, with a contact and a mailbox in it."""
-    name = request.node.name.removeprefix("test_")[:50]
-    unit = samba.unit(name.translate(str.maketrans("[]", "()")))
+    name = f"{Following.source.how} {request.function.__name__.removeprefix('test_')}"[:50]
+    unit = samba.unit(name)
     contact(samba, f"CN=Bob,{unit}", "bob@example.com")
     samba.add(
         f"CN=Ann,{unit}",
@@ -108,7 +116,7 @@ def test_new_entries_come(samba: Samba, base: str, following: Following) -> None
     contact(samba, f"CN=Eve,{base}", "eve@example.com")
     samba.add(
         f"CN=Staff,{base}",
-        {"objectClass": ["group"], "sAMAccountName": ["staff-new"],
+        {"objectClass": ["group"], "sAMAccountName": [f"staff-{Following.source.how}"],
          "proxyAddresses": ["SMTP:staff@example.com"], "msExchRequireAuthToSendTo": ["TRUE"]},
     )  # fmt: skip
     assert following.appears("eve@example.com").kind is Kind.CONTACT
@@ -248,7 +256,7 @@ def test_two_hundred_new_entries_at_once_all_come(
 def test_what_is_not_ours_changes_nothing(samba: Samba, following: Following) -> None:
     """The rest of the domain goes on all the time: the daemons' answers stay valid."""
     before = following.revision
-    other = samba.unit("Noise")
+    other = samba.unit(f"Noise {Following.source.how}")
     contact(samba, f"CN=Else,{other}", "else@example.com")
     samba.modify(other, {"description": [("MODIFY_REPLACE", ["noise"])]})
     following.wait_round()
@@ -365,6 +373,7 @@ def test_addresses_of_two_entries_are_told(
         assert len(following.find("bob@example.com")) == 2
 
 
+@pytest.mark.parametrize("_way", [UsnSource], indirect=True)  # the load of both is the same
 def test_more_than_a_page_is_loaded_and_changed(
     samba: Samba, base: str, section: Section, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,7 +394,7 @@ def test_empty_answer_to_a_load_is_no_directory(
     samba: Samba, password_file: str, path: Path
 ) -> None:
     """A base without any address is the wrong base, or one that we may not read."""
-    empty = samba.unit("Empty")
+    empty = samba.unit(f"Empty {Following.source.how}")
     with Following(section_of(samba, empty, password_file), path) as following:
         assert following.loads == []
         assert "no entry with an address" in str(following.error)
@@ -405,7 +414,7 @@ def test_whole_domain_is_followed(
 ) -> None:
     """A search from the domain's base brings references, which are no fault."""
     monkeypatch.setattr(usn, "POLL_SECONDS", SOON)
-    unit = samba.unit("Whole")
+    unit = samba.unit(f"Whole {Following.source.how}")
     contact(samba, f"CN=Zoe,{unit}", "zoe-whole@example.com")
     with Following(section_of(samba, BASE, password_file), path) as following:
         assert following.find("zoe-whole@example.com")
