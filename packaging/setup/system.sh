@@ -2,7 +2,7 @@
 # What `make demo` needs from the system: a Postfix, a slapd, openssl, a C compiler and what
 # pymilter is built with: the headers of libmilter and of Python. With the argument `tests`, also
 # the servers of `make test` (Samba's domain controller, Redis, Prometheus), Chromium, and the tools
-# that build and judge the Debian package. Missing Debian packages are installed, as root or through
+# that build and judge the packages. Missing Debian packages are installed, as root or through
 # sudo. It starts no service, asks no question, removes no package and never replaces another mail
 # transport agent. When all is there it changes nothing and needs no privilege.
 #
@@ -22,6 +22,8 @@ if [ "${1:-}" = tests ]; then
   # What the Debian package is built, looked over and installed with, and its manual pages.
   packages+=(debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling)
   packages+=(dpkg-dev fakeroot lintian mandoc groff-base systemd)
+  # The RPM is built and unpacked here, too; the containers' YAML is read, contrib is tried.
+  packages+=(rpm cpio python3-yaml ansible-core logrotate)
   packages+=(python3-aiohttp python3-cachetools python3-click python3-idna python3-ldap3)
   packages+=(python3-lmdb python3-milter python3-prometheus-client python3-redis python3-rich)
   packages+=(python3-uvloop)
@@ -29,6 +31,7 @@ if [ "${1:-}" = tests ]; then
   packages+=(chromium)
   command -v npm >/dev/null 2>&1 || packages+=(npm)
   programs+=(samba ldbmodify redis-server prometheus promtool ip mandoc groff systemd-analyze chromium npm)
+  programs+=(rpmbuild rpm2cpio cpio ansible-playbook logrotate)
 fi
 
 . "$here/python.sh"

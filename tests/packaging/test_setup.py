@@ -27,7 +27,7 @@ ALL_PACKAGES = ("postfix", "slapd", "openssl", "gcc", "libc6-dev", "libmilter-de
 TEST_SERVERS = (
     *("samba", "samba-ad-dc", "samba-ad-provision", "samba-dsdb-modules", "python3-samba"),
     *("ldb-tools", "redis-server", "prometheus", "iproute2", "debhelper", "lintian", "mandoc"),
-    "chromium",
+    *("chromium", "rpm", "cpio", "python3-yaml", "ansible-core", "logrotate"),
 )
 PACKAGES_BUT_SERVERS = ("openssl", "gcc", "libc6-dev", "libmilter-dev")
 DENYING = "#!/bin/sh\nexit 101\n"
