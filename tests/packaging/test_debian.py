@@ -20,22 +20,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from codomain import __version__
 from codomain_cli.private_postfix import PrivatePostfix
+from support.packages import PACKAGING, alone, dependencies, once, run, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT = Path(__file__).resolve().parents[2]
-PACKAGING = PROJECT / "packaging"
+pytestmark = pytest.mark.timeout(300)  # a build is part of the first test
+
 UNITS = ("codomain.service", "codomain-sync.service")
 SOCKETS = ("codomain-policy.socket", "codomain-map.socket")
 INI = Path("/etc/codomain/codomain.ini")
 
 MAX_EXPOSURE = 1.5
 """What `systemd-analyze security` may give each service, of 10."""
-
-SECONDS = 300.0
-"""The bound of a command; a build takes a quarter of a minute."""
 
 PEOPLE = """\
 dn: cn=Ann,dc=example,dc=com
@@ -46,29 +45,10 @@ proxyAddresses: SMTP:ann@example.com
 """
 
 
-def run(*command: str | Path, check: bool = True) -> str:
-    """Run a command, and return all that it says; it fails the test if it fails."""
-    done = subprocess.run(
-        [os.fspath(word) for word in command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-        # The machine's own tools, with its own Python: not those of a virtual environment.
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"},
-    )
-    assert done.returncode == 0 or not check, done.stdout
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the package, and give its folder."""
-    folder = tmp_path_factory.mktemp("deb")
-    run(PACKAGING / "build-deb.sh", folder)
-    return folder
+    return once(tmp_path_factory, "deb", script("build-deb.sh"))
 
 
 def built(folder: Path, suffix: str = "deb") -> Path:
@@ -163,16 +143,40 @@ def test_units_hold_no_unknown_word(unit: str) -> None:
     assert "Failed to parse" not in said
 
 
+def test_units_start_where_there_is_no_postfix(tmp_path: Path) -> None:
+    """Beside Sendmail nobody else makes the group that the units and the sockets name."""
+    (tmp_path / "etc").mkdir()
+    users = PACKAGING / "systemd/codomain.sysusers"
+    run("systemd-sysusers", f"--root={tmp_path}", users)
+    groups = {line.split(":")[0] for line in (tmp_path / "etc/group").read_text().splitlines()}
+    named = {
+        group
+        for unit in (*UNITS, *SOCKETS)
+        for group in re.findall(
+            r"(?m)^(?:Supplementary|Socket)?Groups?=(\w+)$",
+            (PACKAGING / "systemd" / unit).read_text(),
+        )
+    }
+    assert named == {"codomain", "postfix"}
+    assert named <= groups
+
+
 def test_lintian_has_no_objection(package: Path) -> None:
     """Neither errors nor warnings; lintian fails the command on either."""
     run("lintian", "--profile", "debian", "--fail-on", "error,warning", built(package, "changes"))
 
 
 def test_package_depends_on_debian_alone(package: Path) -> None:
-    """Every Python package that pyproject.toml needs is a package that Debian has."""
+    """Every Python package that pyproject.toml needs is one of Debian's, in the same range."""
     needs = run("dpkg-deb", "--field", built(package), "Depends")
-    for name in ("aiohttp", "cachetools", "click", "idna", "ldap3", "prometheus-client", "rich"):
-        assert f"python3-{name}" in needs
+    for name, floor, below in dependencies():
+        assert f"python3-{name} (>= {floor})" in needs
+        assert not below or f"python3-{name} (<< {below})" in needs
+
+
+def test_version_is_that_of_the_sources(package: Path) -> None:
+    """debian/changelog has to name it; it stands in resolver/codomain/__init__.py."""
+    assert run("dpkg-deb", "--field", built(package), "Version").strip() == __version__
 
 
 @pytest.fixture
@@ -183,9 +187,12 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_package_lives_a_whole_life(package: Path, open_folder: Path) -> None:
+@pytest.mark.timeout(600)  # another test may have its turn first
+def test_package_lives_a_whole_life(
+    package: Path, open_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Installed, configured, upgraded with the INI kept, answering Postfix, removed, purged."""
-    with clean_machine():
+    with alone(tmp_path_factory), clean_machine():
         run("dpkg", "--install", older(package, open_folder))
         assert pwd.getpwnam("codomain").pw_dir == "/var/lib/codomain"
         assert "the older version's" in INI.read_text()

@@ -5,8 +5,9 @@ name, network and process ids are in namespaces that end with it.  The gateway h
 its own, with one link to that of this process, where strangers and the two systems are,
 under the addresses of the manuals' examples.  Postfix runs before codomain comes.  Two
 commands are stand-ins: apt(8), which does what the package's scripts do and starts the
-daemon, and systemctl(1), which hands a reload on to it.  What the package itself does is the
-matter of tests/packaging.
+daemon, and systemctl(1), which hands a reload on to it.  With a package /usr is the host's own,
+too, and apt(8) is the real one; what systemd would do then, which is to start the daemon, is
+all that is added to it.
 
 Run as a program it takes a script and rows of who sends to whom; it runs the script, asks for
 each recipient, sends to those that are taken, and prints what happened as one line of JSON.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import smtplib
 import subprocess
@@ -82,6 +84,19 @@ for _ in $(seq 600); do test -S /var/spool/postfix/codomain/map && exit 0; sleep
 cat /run/daemon.log; exit 1
 """
 
+REAL_APT = """\
+#!/bin/sh
+# The real one, and then what systemd does with the unit that was installed.
+/usr/bin/apt -y "$@" || exit
+install -d -o codomain -g codomain -m 0750 /run/codomain
+start=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/codomain.service)
+setpriv --reuid=codomain --regid=codomain --groups=codomain,postfix \\
+  $start </dev/null >/run/daemon.log 2>&1 &
+echo $! >/run/daemon.pid
+for _ in $(seq 600); do test -S /var/spool/postfix/codomain/map && exit 0; sleep 0.1; done
+cat /run/daemon.log; exit 1
+"""
+
 SYSTEMCTL = """\
 #!/bin/sh
 [ "$*" = "reload codomain" ] || exit 64
@@ -93,17 +108,21 @@ cat /run/daemon.log; exit 1
 """
 
 
-def visit(script: str, rows: Sequence[tuple[str, str, bool]]) -> dict[str, Any]:
-    """Run a script on a new host; return ``said``, ``replies`` and ``arrived``.
+def visit(
+    script: str, rows: Sequence[tuple[str, str, bool]], package: Path | None = None
+) -> dict[str, Any]:
+    """Run a script on a new host; return ``said``, ``replies``, ``arrived`` and ``seconds``.
 
     ``rows``: the address of the client, the recipient, and whether mail is sent to him if he
-    is taken.
+    is taken.  ``package``: a folder with the Debian package, where the script begins.
+    ``seconds``: of the processor, until the first recipient is answered.
     """
+    task = {"script": script, "rows": list(rows), "package": package and f"{package}"}
     flags = ("--mount", "--uts", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
     with tempfile.TemporaryDirectory(prefix="host-") as scratch:
         done = subprocess.run(
             ["unshare", *flags, sys.executable, __file__],
-            input=json.dumps({"scratch": scratch, "script": script, "rows": list(rows)}),
+            input=json.dumps({"scratch": scratch, **task}),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
@@ -119,11 +138,11 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=SECONDS, stdout=2)
 
 
-def _furnish(scratch: Path) -> None:
+def _furnish(scratch: Path, *, packaged: bool) -> None:
     """Make the host: its folders, its network, its Postfix."""
     _run("mount", "-t", "tmpfs", "tmpfs", f"{scratch}")
     scratch.chmod(0o755)
-    for name in ("etc", "var"):
+    for name in ("etc", "var", "usr") if packaged else ("etc", "var"):
         upper, work = scratch / name, scratch / f"{name}.work"
         upper.mkdir()
         work.mkdir()
@@ -142,11 +161,12 @@ def _furnish(scratch: Path) -> None:
     Path("/var/lib/postfix/master.lock").unlink(missing_ok=True)
     commands = scratch / "bin"
     commands.mkdir()
-    for name, text in (("apt", APT), ("systemctl", SYSTEMCTL)):
+    for name, text in (("apt", REAL_APT if packaged else APT), ("systemctl", SYSTEMCTL)):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     here = os.path.dirname(sys.executable)  # noqa: PTH120  # where the command codomain is
-    os.environ["PATH"] = f"{commands}:{here}:/usr/sbin:/usr/bin:/sbin:/bin"
+    before = "" if packaged else f"{here}:"
+    os.environ["PATH"] = f"{commands}:{before}/usr/sbin:/usr/bin:/sbin:/bin"
     _run(*AT_THE_GATEWAY, "postfix", "start")
 
 
@@ -181,7 +201,7 @@ def main() -> None:
     from codomain_cli.sinks import Sinks  # noqa: PLC0415  # this process alone has the path
 
     task = json.load(sys.stdin)
-    _furnish(Path(task["scratch"]))
+    _furnish(Path(task["scratch"]), packaged=task["package"] is not None)
     with Sinks() as sinks, Path("/run/said").open("w+") as said:
         sinks.smtp("exchange", at=(EXCHANGE, 25))
         sinks.smtp("unix", at=(UNIX, 25))
@@ -191,10 +211,13 @@ def main() -> None:
             stdout=said,
             stderr=said,
             check=False,
+            cwd=task["package"],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         )
         text = Path("/run/said").read_text()
         if done.returncode:
             raise SystemExit(f"the script: status {done.returncode}\n{text}")
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         replies, sent = [], 0
         for client, recipient, send in task["rows"]:
             reply, taken = _ask(client, recipient, send=send)
@@ -205,6 +228,7 @@ def main() -> None:
         "said": re.sub(r"\x1b\[[0-9;]*m", "", text),
         "replies": replies,
         "arrived": sorted([a.system, a.recipient] for a in arrived),
+        "seconds": used.ru_utime + used.ru_stime,
     }
     print(json.dumps(answer), flush=True)  # noqa: T201  # it is what this process is for
 
