@@ -88,7 +88,7 @@ class _Case(Contacts):
         try:
             return self._ours(domain)
         except DownError as down:
-            return self._outage(recipient, domain, str(down))
+            return self._outage(recipient, domain, down)
         except AmbiguousError as ambiguous:
             return Defer(Reason.AMBIGUOUS, detail=str(ambiguous))
 
@@ -111,12 +111,14 @@ class _Case(Contacts):
         ways = self.rules.connectors.covering(recipient.domain) if recipient.domain else []
         return Pass(connector=ways[0] if ways else None)
 
-    def _outage(self, recipient: Address, domain: Domain, detail: str) -> Verdict:
+    def _outage(self, recipient: Address, domain: Domain, down: DownError) -> Verdict:
         """Answer for a directory that is down: defer, or what the domain's INI chose."""
+        detail = str(down)
         self.trace("directory", detail)
         way = domain.deliver_to
         text = recipient.text()
-        if not domain.outage_deliver or self.known or way is None or text is None:
+        chosen = domain.outage_deliver and not down.limited
+        if not chosen or self.known or way is None or text is None:
             return Defer(Reason.DIRECTORY, detail=detail)
         if self._hides_foreign() or way.name in self.standing.peer_of:
             return Defer(Reason.DIRECTORY, detail=detail)
@@ -145,7 +147,7 @@ class _Case(Contacts):
             found = None if domain.relay else self.finder.find(recipient, domain)
             verdict = self._found(found, recipient, domain) if found else None
         except DownError as down:
-            return self._outage(recipient, domain, str(down))
+            return self._outage(recipient, domain, down)
         except AmbiguousError:
             verdict = None
         if isinstance(verdict, _LEADS_ON):

@@ -24,6 +24,14 @@ class DirectoryError(CodomainError):
     reason = "directory"
 
 
+class NotInIndexError(DirectoryError):
+    """A directory did not answer about one address that its local index does not have.
+
+    Whom the index has is answered for as ever, so the directory does not count as down;
+    for this one address the MTA gets ``451 4.4.3``.
+    """
+
+
 class NextSystemError(CodomainError):
     """A next system cannot be asked about a recipient now, so nothing is known of it.
 

@@ -24,6 +24,10 @@ class Outage:
     detail: str = ""
     """What was wrong, for the log."""
 
+    limited: bool = False
+    """The directory answers, and was not asked because too many are asking: no outage that
+    ``on_outage = deliver`` is for, or whoever guesses fast enough is let in."""
+
 
 class Peek(Protocol):
     """Looks into what is known now."""
@@ -104,6 +108,7 @@ class DownError(Exception):
 
     def __init__(self, directory: str, outage: Outage) -> None:
         super().__init__(f"directory {directory}: {outage.detail or 'no answer'}")
+        self.limited = outage.limited
 
 
 class AmbiguousError(Exception):

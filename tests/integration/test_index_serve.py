@@ -124,6 +124,26 @@ def test_the_index_answers_while_the_directory_is_down(site: Site) -> None:
     site.daemon.wait_for_log("directory down, the index answers")
 
 
+def test_in_an_outage_who_is_not_in_the_index_waits_and_the_gateway_is_ready(site: Site) -> None:
+    """`on_miss = live`, and the follower has fallen silent: 451, hits as ever, /readyz 200."""
+    site.ini.write_text(site.ini.read_text().replace("on_miss = none\n", ""))
+    site.load("ann")
+    site.daemon.start()
+
+    def refused() -> bool:
+        site.writer.confirm(time.time())
+        return site.ask("nobody@example.com").startswith("action=550 5.1.1 ")
+
+    until(refused)
+    site.daemon.wait_for_log("index behind")
+    until(lambda: site.ask("nobody@example.com").startswith("action=451 4.4.3 "))
+    for n in range(30):
+        assert site.ask(f"no{n}@example.com").startswith("action=451 4.4.3 ")
+    assert site.ask("ann@example.com") == "action=DUNNO"
+    assert site.get("/readyz").startswith("200 ")
+    assert "searches fail" not in site.daemon.logged()
+
+
 def test_a_change_reaches_answers_that_a_door_keeps(site: Site) -> None:
     """Kept verdicts go as soon as the index has changed, and stay while it only beats."""
     site.load("ann")

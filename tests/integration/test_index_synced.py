@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from codomain.directory import synced
 from codomain.directory.index import index_path
 from codomain.directory.misses import MISS_BURST
-from codomain.directory.synced import IN_STEP_SECONDS, SyncedDirectory
-from codomain.errors import DirectoryError
+from codomain.directory.synced import BEHIND, IN_STEP_SECONDS, LIMITED, SyncedDirectory
+from codomain.errors import DirectoryError, NotInIndexError
 from codomain.finding import Outage
 from support.indexes import SOURCE, load, load_elsewhere, people, person
 
@@ -89,6 +90,12 @@ class Stage:
             made.close()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a start wait for the index however busy the machine is."""
+    monkeypatch.setattr(synced, "OPEN_SECONDS", BOUND)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """Give an empty stage."""
@@ -117,7 +124,11 @@ def test_in_step_a_miss_is_believed_and_nobody_is_asked(stage: Stage) -> None:
 
 
 def test_behind_a_miss_is_asked_for_but_not_by_every_guess(stage: Stage) -> None:
-    """More than IN_STEP_SECONDS without a word: a burst of searches; the rest is believed."""
+    """More than IN_STEP_SECONDS without a word: a burst of searches; of the rest nobody knows.
+
+    Whoever was added since may be among the rest, so it is 451.  The directory answers: what
+    `on_outage = deliver` lets through is not meant for whoever guesses fast.
+    """
     load(stage.path, people(["ann"]), synced=NOW)
     stage.now = NOW + IN_STEP_SECONDS + 1
     directory = stage.directory()
@@ -125,7 +136,7 @@ def test_behind_a_miss_is_asked_for_but_not_by_every_guess(stage: Stage) -> None
     answers = [directory.peek(f"no{n}@example.com") for n in range(1000)]
     searches = answers.count(None)
     assert MISS_BURST <= searches <= MISS_BURST + 5  # the bucket fills while this runs
-    assert answers.count(()) == 1000 - searches
+    assert answers.count(Outage(LIMITED, limited=True)) == 1000 - searches
 
 
 def test_a_mailbox_made_a_second_ago_works_while_the_index_lags(stage: Stage) -> None:
@@ -142,15 +153,18 @@ def test_a_mailbox_made_a_second_ago_works_while_the_index_lags(stage: Stage) ->
 
 
 def test_with_on_miss_none_the_directory_is_never_asked(stage: Stage) -> None:
-    """A lagging index is believed while it is younger than max_age."""
+    """A lagging index is believed while it is younger than max_age: the INI chose that."""
     load(stage.path, people(["ann"]), synced=NOW)
     stage.now = NOW + 60
     directory = stage.directory(Section(on_miss="none"))
     assert directory.peek("new@example.com") == ()
+    stage.live.down = True
+    assert directory.peek("new@example.com") == ()
+    assert stage.live.asked == []
 
 
-def test_while_the_directory_is_down_the_index_answers(stage: Stage) -> None:
-    """Within max_age hits serve and misses are believed; it is ready, and not asked in vain."""
+def test_while_the_directory_is_down_the_index_answers_for_whom_it_has(stage: Stage) -> None:
+    """Hits serve, and it is ready; of a miss nobody knows, and it is not asked for in vain."""
     load(stage.path, people(["ann"]), synced=NOW)
     stage.now = NOW + 60
     stage.live.down = True
@@ -158,9 +172,46 @@ def test_while_the_directory_is_down_the_index_answers(stage: Stage) -> None:
     directory.check()
     assert directory.peek("ann@example.com") == (person("ann"),)
     assert directory.peek("no@example.com") is None
-    assert directory.find("no@example.com", 1.0) == ()
-    assert directory.peek("other@example.com") == ()
+    with pytest.raises(NotInIndexError):
+        directory.find("no@example.com", 1.0)
+    assert directory.peek("other@example.com") == Outage(BEHIND)
     assert stage.live.asked == ["no@example.com"]
+
+
+def test_who_was_added_after_the_follower_stopped_is_not_unknown_in_an_outage(
+    stage: Stage,
+) -> None:
+    """`codomain sync` stops, a mailbox is made, then the directory goes down: 451, not 550."""
+    load(stage.path, people(["ann"]), synced=NOW)
+    directory = stage.directory()
+    stage.now = NOW + 60
+    assert directory.look()
+    stage.live.entries["new@example.com"] = (person("new"),)
+    stage.live.down = True
+    assert directory.peek("new@example.com") is None
+    with pytest.raises(DirectoryError):
+        directory.find("new@example.com", 1.0)
+    # Until it is in step again: then a miss is one, and who was added is found.
+    load_elsewhere(stage.path, people(["ann", "new"]), synced=NOW + 61)
+    stage.now = NOW + 61
+    assert directory.look()
+    assert directory.peek("new@example.com") == (person("new"),)
+    assert directory.peek("no@example.com") == ()
+
+
+def test_who_was_in_step_until_the_outage_is_believed_no_longer_than_that(stage: Stage) -> None:
+    """A link that is cut may have people added behind it: IN_STEP_SECONDS, and then 451."""
+    load(stage.path, people(["ann"]), synced=NOW)
+    directory = stage.directory()
+    stage.live.down = True
+    stage.now = NOW + IN_STEP_SECONDS - 1
+    directory.look()
+    assert directory.peek("no@example.com") == ()
+    stage.now = NOW + IN_STEP_SECONDS + 1
+    assert directory.look()
+    assert directory.peek("no@example.com") is None
+    with pytest.raises(NotInIndexError):
+        directory.find("no@example.com", 1.0)
 
 
 @pytest.mark.parametrize("on_miss", ["live", "none"])
@@ -176,6 +227,7 @@ def test_past_max_age_a_miss_is_not_known(stage: Stage, on_miss: str) -> None:
         with pytest.raises(DirectoryError):
             directory.find("no@example.com", 1.0)
     assert directory.peek("other@example.com") == Outage("the index is older than max_age")
+    assert stage.live.asked == (["no@example.com"] if on_miss == "live" else [])
     with pytest.raises(DirectoryError):
         directory.check()
 

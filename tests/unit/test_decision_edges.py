@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codomain.directory.base import Kind
+from codomain.finding import Outage
 from support.decisions import Entries, ask, entry, rules_of, told
 
 if TYPE_CHECKING:
@@ -61,6 +62,18 @@ def test_a_known_contact_whose_target_cannot_be_asked_for_waits(rules: Rules) ->
     assert told(ask(rules, peek, "bob@example.com")) == "Defer directory"  # type: ignore[arg-type]
     down = Entries(down=["people"])
     assert told(ask(rules, down, "eve@example.com")) == "Deliver eve@example.com via exchange"
+
+
+def test_who_is_not_asked_for_because_many_are_waits(rules: Rules) -> None:
+    """on_outage = deliver is for a directory that is down, not for whoever guesses fast."""
+
+    def peek(directory: str, key: str) -> Outage:
+        del directory, key
+        return Outage("not asked so often", limited=True)
+
+    assert told(ask(rules, peek, "eve@example.com")) == "Defer directory"
+    assert told(ask(rules, peek, "postmaster@example.com")) == "Defer directory"
+    assert told(ask(rules, Entries(down=["people"]), "eve@example.com")).startswith("Deliver ")
 
 
 def test_a_routing_address_that_is_its_own_is_a_mailbox_on_its_host(rules: Rules) -> None:

@@ -75,6 +75,11 @@ class Misses:
         with self._lock:
             self._down_until = now + DOWN_SECONDS
 
+    def down(self, now: float) -> bool:
+        """Tell whether the directory is left alone, because it did not answer."""
+        with self._lock:
+            return now < self._down_until
+
     def earlier(self, key: str) -> tuple[Recipient, ...]:
         """Return the entries of an earlier answer; none: there is none."""
         with self._lock:

@@ -4,10 +4,12 @@ In flow an address; out flow its entries, at once.  What is in the index is foun
 whatever the directory does.  What is not in it is *not there* only as long as the follower
 says that the index is in step; else (``on_miss = live``) the directory itself is asked, so
 that a mailbox made a second ago works, but no more than MISS_RATE times a second: a
-stranger who guesses names costs no search.  What cannot be asked so is believed not to be
-there while the index is younger than ``max_age``; after that nobody knows, and the MTA
-gets 451 4.4.3.  An index that is missing, damaged, not complete or of another source
-answers nothing: every address is asked for then, as in live mode.
+stranger who guesses names costs no search.  Where it does not answer, or may not be asked
+so often, nobody knows, and the MTA gets 451 4.4.3: an index that has fallen behind says
+nothing of who was added since, and no one can tell when that was.  With ``on_miss = none``
+the administrator has chosen to believe it nevertheless, while it is younger than
+``max_age``.  An index that is missing, damaged, not complete or of another source answers
+nothing: every address is asked for then, as in live mode.
 
 :meth:`SyncedDirectory.look`, called many times a second, sees that the index has changed or
 has been replaced, and how old it is.
@@ -24,7 +26,12 @@ from codomain.directory.index import IndexReader, duplicates
 from codomain.directory.indexlog import IndexLog
 from codomain.directory.misses import Misses
 from codomain.directory.schema import address_key
-from codomain.errors import DirectoryError, IndexDamagedError, IndexUnusableError
+from codomain.errors import (
+    DirectoryError,
+    IndexDamagedError,
+    IndexUnusableError,
+    NotInIndexError,
+)
 from codomain.finding import Outage
 
 if TYPE_CHECKING:
@@ -48,6 +55,12 @@ RETIRE_SECONDS = 5.0
 
 SLOTS_SECONDS = 30.0
 """How often it is looked for slots of readers that were killed; they cost only space."""
+
+BEHIND = "the index is behind, and the directory does not answer"
+"""Why a miss is not known during an outage, for the log."""
+
+LIMITED = "the index is behind, and the directory is not asked so often"
+"""Why one of many misses is not known."""
 
 MAX_WARNINGS = 20
 """Addresses on several entries that are named."""
@@ -154,20 +167,24 @@ class SyncedDirectory:
     def find(self, key: str, timeout: float) -> tuple[Recipient, ...]:
         """Ask the directory itself; called where :meth:`peek` gave None.
 
-        While it does not answer, an index that is younger than ``max_age`` is believed.
+        While it does not answer, an entry that it showed since the index fell behind serves.
 
         Raises:
-            DirectoryError: it did not answer, and the index cannot be believed either;
-                the MTA gets 451 4.4.3.
+            NotInIndexError: it did not answer, and the index answers for others; the MTA
+                gets 451 4.4.3.
+            DirectoryError: it did not answer, and nobody is answered for; likewise.
 
         """
         try:
             found = self.live.find(key, timeout)
-        except DirectoryError:
+        except DirectoryError as error:
             self._misses.failed(time.monotonic())
+            earlier = self._misses.earlier(key)
+            if earlier:
+                return earlier
             if self._reader is None or self._doubt:
                 raise
-            return self._misses.earlier(key)
+            raise NotInIndexError(str(error)) from error
         self._misses.answered(key, found, time.monotonic())
         return found
 
@@ -239,11 +256,14 @@ class SyncedDirectory:
 
     def _missed(self, key: str) -> tuple[Recipient, ...] | Outage | None:
         """Say what becomes of an address that is not in an index that may lag behind."""
-        live = self._section.on_miss == "live"
-        known, answer = self._misses.ask(key, time.monotonic(), live=live)
-        if known:
+        live, now = self._section.on_miss == "live", time.monotonic()
+        known, answer = self._misses.ask(key, now, live=live)
+        if known or answer:
             return answer
-        return answer or (Outage(self._doubt) if self._doubt else ())
+        if not live:
+            return Outage(self._doubt) if self._doubt else ()
+        limited = not self._misses.down(now)
+        return Outage(LIMITED if limited else self._doubt or BEHIND, limited=limited)
 
     def _look_at(self, reader: IndexReader, now: float) -> None:
         """Take note of what the index says of itself."""

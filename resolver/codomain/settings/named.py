@@ -207,8 +207,10 @@ class DirectorySection:
 
     on_miss: OnMiss = key(words(OnMiss), "live", only="ldap")
     """With `mode = sync`: what becomes of an address that is not in the index while this is not
-    known to be in step: it is searched for, five times a second at most, or taken for unknown;
-    so it is beyond that number, too, and while the directory is down, up to `max_age`."""
+    known to be in step. `live`: it is searched for, five times a second at most; beyond that
+    number, and while the directory is down, it gets 451. `none`: it is never searched for, and
+    taken for unknown up to `max_age`: who was added since the index was last in step is refused
+    with 550 for so long, whenever `codomain sync` is stopped or the directory is down."""
 
     path: tuple[str, ...] = key(
         listing(names.PATH),
