@@ -1,9 +1,9 @@
 """The admin door: HTTP for Prometheus, for whoever asks whether all is well, and for browsers.
 
 ``/metrics``; ``/healthz``: the process answers; ``/readyz``: every directory answers, too
-(503 while one does not).  Its first line sums up; the others name each directory and server,
-up or down, and nothing more.  ``/``: the status page, ``/explain`` the answer to its form,
-``/live`` what its script asks for.
+(503 while one does not).  Its first line sums up; the others name each directory, server and
+next system, up or down, and nothing more.  ``/``: the status page, ``/explain`` the answer to
+its form, ``/live`` what its script asks for.
 
 Who may read it, and what a browser may do with it: :mod:`codomain_cli.page.security`.
 Nothing here changes anything, and nothing makes a search or a call-out.
@@ -16,8 +16,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
+from codomain.exposition import Exposition
 from codomain.journal import Throttle
 from codomain_cli import httplimits
 from codomain_cli.httplimits import Few
@@ -54,7 +54,7 @@ class Admin:
     """The HTTP listeners of one process."""
 
     def __init__(self, metrics: Metrics, health: Health, in_force: InForce, pages: Pages) -> None:
-        self._metrics = metrics
+        self._exposition = Exposition(metrics)
         self._health = health
         self._in_force = in_force
         self._throttle = Throttle(log)
@@ -132,8 +132,7 @@ class Admin:
         return guard
 
     async def _serve_metrics(self, request: web.Request) -> web.Response:
-        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encoder(self._metrics.registry)
+        body, content_type = self._exposition.page(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _serve_healthz(self, _request: web.Request) -> web.Response:

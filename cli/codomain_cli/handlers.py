@@ -2,10 +2,13 @@
 
 ``version``: ``{"version"}``.
 
-``status``: ``{"version", "generation", "loaded", "files", "directories", "shared"}``; of each
-directory ``{"name", "type", "up", "detail", "servers": [{"uri", "up"}], "index"}``, and
-of a local index ``{"usable", "entries", "synced", "age"}``, else null; age is null where it
-is not known.
+``status``: ``{"version", "generation", "loaded", "files", "directories", "callouts",
+"shared"}``; of each directory ``{"name", "type", "up", "detail", "servers": [{"uri", "up"}],
+"index"}``, and of a local index ``{"usable", "entries", "synced", "age"}``, else null; age is
+null where it is not known.  ``callouts`` is null where no next system is asked, else
+``{"connectors", "remembered": {"known", "unknown", "unsure"}}``; of each connector ``{"name",
+"up", "asking", "failures", "again", "failed", "detail", "anything", "anything_domains"}``
+(:mod:`codomain_cli.nextsystems`).
 
 ``cache.stats``: ``{"size", "entries", "lookups", "shared"}``.
 
@@ -36,6 +39,7 @@ from codomain.log import event
 from codomain.metrics import LOOKUPS
 from codomain_cli.health import servers_of
 from codomain_cli.livehandlers import LiveHandlers
+from codomain_cli.nextsystems import next_systems
 from codomain_cli.wire import RequestError
 
 if TYPE_CHECKING:
@@ -90,6 +94,7 @@ class Handlers:
                 self._directory(section, runtime, up=section.name not in silent)
                 for section in runtime.config.directories
             ],
+            "callouts": next_systems(runtime, time.monotonic()),
             "shared": _shared(runtime),
         }
 

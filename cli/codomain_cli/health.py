@@ -48,6 +48,8 @@ class Health:
     def states(self) -> list[tuple[str, bool]]:
         """Return each directory's name and whether it answers, each server's below it.
 
+        And each next system that call-outs ask: it counts for nothing in :meth:`silent`,
+        because the gateway answers without it.
         Names and URIs alone, as the INI has them: why one does not answer is in the log.
         """
         silent = self.silent()
@@ -55,6 +57,10 @@ class Health:
         for name, directory in self._in_force.runtime.directories.items():
             states.append((f"directory {name}", name not in silent))
             states += [(f"server {uri}", up) for uri, up in servers_of(directory)]
+        callouts = self._in_force.runtime.callouts
+        if callouts is not None:
+            suspended = callouts.suspended()
+            states += [(f"next system {name}", name not in suspended) for name in callouts.states]
         return states
 
     def up(self) -> dict[str, bool]:
@@ -90,6 +96,8 @@ class Health:
             gone = set(self._silent) - set(runtime.directories)
             for name in gone:
                 del self._silent[name]
+            for name in self._silent:
+                runtime.flights.unanswered(name)
 
     async def _look(self, name: str, directory: Directory) -> None:
         loop = asyncio.get_running_loop()
@@ -110,6 +118,8 @@ class Health:
         if name not in self._silent:
             event(log, logging.ERROR, "directory down", directory=name, detail=detail)
         self._silent[name] = detail
+        flights = self._in_force.runtime.flights
+        flights.unanswered(name)
 
 
 def servers_of(directory: Directory) -> list[tuple[str, bool]]:

@@ -1,6 +1,7 @@
 """``codomain status``: what the running daemon has in force, and what answers it.
 
 Exit status: 0, every directory answers; 1, one does not; 75, the daemon is not there.
+A next system that does not answer call-outs is shown, and changes nothing of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import click
 from codomain_cli.caller import call, control_path, json_option, socket_option
 from codomain_cli.exits import Exit
 from codomain_cli.loading import config_option
+from codomain_cli.nextsystems import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 @socket_option
 @json_option
 def status(files: Sequence[Path], path: Path | None, *, as_json: bool) -> None:
-    """Show the configuration in force, and which directories and servers are up."""
+    """Show the configuration in force, and which directories, servers and next systems are up."""
     found = call(control_path(files, path), "status")
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -50,6 +52,8 @@ def lines(found: Any) -> Iterator[str]:  # noqa: ANN401 - an answer's result
             yield f"  {server['uri']} is {_up(server['up'])}"
         if directory["index"] is not None:
             yield f"  {_index(directory['index'])}"
+    if found["callouts"] is not None:
+        yield from written(found["callouts"])
     shared = found["shared"]
     if shared is not None:
         why = f": {shared['detail']}" if shared["detail"] else ""

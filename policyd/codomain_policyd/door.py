@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from codomain.metrics import OTHER
+from codomain.resolver import Missing
 from codomain.verdict import Defer, Deliver, Redirect, Refuse
 from codomain_policyd.journal import Throttle, log
 from codomain_policyd.verdicts import FOUND, GUESSED, LIFETIME, Shelf, Verdicts
@@ -58,6 +59,9 @@ class Asked(Generic[R]):
     started: float
     """When it was read, ``time.monotonic()``."""
 
+    missing: Missing | None = None
+    """What the resolver needs first."""
+
     @property
     def deadline(self) -> float:
         """When it has to be answered, ``time.monotonic()``."""
@@ -100,7 +104,9 @@ class Door(ABC, Generic[R]):
         """Ask the resolver; it answers by the deadline, and is not waited for much longer."""
         left = asked.deadline - time.monotonic() + LATE_SECONDS
         async with asyncio.timeout(max(0.0, left)):
-            return await asked.runtime.resolver.resolve(asked.question, asked.deadline)
+            return await asked.runtime.resolver.resolve(
+                asked.question, asked.deadline, asked.missing
+            )
 
     def settle(self, asked: Asked[R], task: asyncio.Task[Answer]) -> bytes:
         """Make the answer to a request of what the resolver said."""
@@ -120,8 +126,9 @@ class Door(ABC, Generic[R]):
 
     def _peek(self, asked: Asked[R]) -> bytes | Asked[R]:
         """Answer what the resolver has in memory."""
-        answer = asked.runtime.resolver.peek(asked.question)
-        if answer is None:
+        answer = asked.runtime.resolver.look(asked.question)
+        if isinstance(answer, Missing):
+            asked.missing = answer
             return asked
         reply = self._answered(asked, answer)
         self.durations.observe(time.monotonic() - asked.started)

@@ -7,6 +7,7 @@ message has several, and VRFY and ETRN accept no mail.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from codomain.address import parse_recipient
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from codomain.verdict import Verdict
     from codomain_policyd.journal import Throttle
 
+
+CLIENTS = 1024
+"""Clients whose address is kept as it was read."""
 
 HELD = Answer(Defer(Reason.HARVEST), 0.0)
 """The answer to a client under the harvest brake, whoever the recipient is."""
@@ -79,10 +83,7 @@ class PolicyDoor(Door[PolicyRequest]):
     def _braked(self, question: Question, runtime: Runtime) -> bool:
         """Tell whether the client is told nothing (``[harvest]``)."""
         brake = runtime.brake
-        if brake is None or not brake.holds(question.client, runtime.trust.standing(question)):
-            return False
-        self._forget()  # the milter may have braked it
-        return True
+        return brake is not None and brake.holds(question.client, runtime.trust.standing(question))
 
     def _count(self, asked: Asked[PolicyRequest], verdict: Verdict) -> None:
         """Count an unknown recipient; a client that comes under the brake loses its shelf."""
@@ -93,9 +94,10 @@ class PolicyDoor(Door[PolicyRequest]):
         # Each has to be counted: none is answered from memory.
         asked.shelf = None
         if brake.unknown(question.client, runtime.trust.standing(question)):
-            self._forget()
+            self.forget_clients()
 
-    def _forget(self) -> None:
+    def forget_clients(self) -> None:
+        """Forget whose verdicts are whose: some client is told nothing any more."""
         self.verdicts.forget_clients()
         self.on_braked()
 
@@ -221,6 +223,7 @@ def _client_key(request: PolicyRequest) -> tuple[bytes, bytes]:
     return request.client, b"\n" + b"\n".join(values)
 
 
+@lru_cache(CLIENTS)
 def _address(raw: bytes) -> IPv4Address | IPv6Address | None:
     """Read a client's address; None for ``unknown`` and whatever else is none."""
     try:

@@ -65,6 +65,7 @@ class Doors:
         self._alone = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.policy.on_braked = self._forget
 
     @property
@@ -84,6 +85,8 @@ class Doors:
             ListenError: One of them cannot be opened; the text names it, and what holds it.
         """
         section = self._in_force.runtime.config.policyd
+        self._loop = asyncio.get_running_loop()
+        self._heed()
         _allow_descriptors()
         protocols = {
             self.policy.name: self._policy_connection,
@@ -117,11 +120,30 @@ class Doors:
         """
         self.policy.refresh()
         self.maps.refresh()
+        self._heed()
         self._forget()
 
+    def _heed(self) -> None:
+        """Hear of the clients that come under the harvest brake at whatever door."""
+        brake = self._in_force.runtime.brake
+        if brake is not None:
+            brake.on_brake = self._braked
+
+    def _braked(self) -> None:
+        """Forget all clients, from any thread.
+
+        At once, because the next question may reach the loop before it hears of this; and then
+        in the loop, because a question that it is just answering may bring back what it had
+        looked up.  A loop that has ended answers nobody.
+        """
+        self.policy.forget_clients()
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.policy.forget_clients)
+
     def _forget(self) -> None:
-        """Let every connection look its client up anew."""
-        for connection in self._connections:
+        """Let every connection look its client up anew; any thread may."""
+        for connection in list(self._connections):
             connection.forget()
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109  # not only waiting ends by it

@@ -5,7 +5,9 @@ A client that had more than ``[harvest] limit`` recipients refused as unknown wi
 so it cannot tell one from the other.  An IPv6 client counts by its /64, which is what one
 site has (RFC 6177).  The doors exempt trusted clients and peers.
 
-Memory is bounded by two generations of clients; any thread may call.
+Whichever door counted it, all doors are told: what they remember of a client that is now
+under the brake must answer it no more.  Memory is bounded by two generations of clients;
+any thread may call.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ SITE_BITS = 64
 """The bits of an IPv6 address that tell hosts of one site apart."""
 
 log = logging.getLogger("codomain.harvest")
+
+
+def _nobody() -> None:
+    """Tell nobody."""
 
 
 class _Count:
@@ -63,6 +69,9 @@ class Brake:
         self._young: dict[tuple[int, int], _Count] = {}
         self._old: dict[tuple[int, int], _Count] = {}
         self._lock = threading.Lock()
+        self.on_brake: Callable[[], object] = _nobody
+        """What is called when a client comes under the brake, on the thread that counted it:
+        a door that answers from memory has to forget who that client is."""
 
     def __len__(self) -> int:
         """Count the clients that are remembered."""
@@ -92,6 +101,7 @@ class Brake:
                 count.braked_until = now + self.window
                 count.begun, count.unknown = count.braked_until, 0
         if braked:
+            self.on_brake()
             event(log, logging.WARNING, "harvest brake", client=client, unknown=self.limit + 1)
         return braked
 

@@ -226,7 +226,7 @@ class Contacts:
             return Refuse(Reason.LOOP, dn, f"its target {target} is its own address")
         if target.key == address.key and address is self.recipient:
             # Nothing is rewritten, so the mail could come straight back: as unresolved.
-            return self.ways.unresolved(target, domain)
+            return self.ways.unresolved(address, domain)
         way = self.ways.to_shared(target)
         if isinstance(way, Refuse | Defer):
             return replace(way, dn=dn, detail=f"its target {target}: {way.detail}")

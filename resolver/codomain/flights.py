@@ -1,7 +1,8 @@
 """Searches under way: one for each address at a time, however many wait for it.
 
-Directory I/O blocks, so it runs in a thread pool of each directory's own; the event
-loop's thread alone keeps the list of flights.
+Directory I/O blocks, so it runs in a thread pool of each directory's own, but for what the
+loop can do itself (:mod:`codomain.lane`); the event loop's thread alone keeps the list of
+flights.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from codomain.errors import DirectoryError
+from codomain.directory.prompt import Prompt
+from codomain.errors import DirectoryError, NotInIndexError
+from codomain.lane import LATE, Lane, Wanted
 from codomain.log import event
 
 if TYPE_CHECKING:
@@ -32,6 +36,15 @@ MAX_THREADS = 4
 MAX_WAITING = 2_000
 """Flights that wait for a thread, of each directory; as many as Postfix has processes on a
 large gateway (default_process_limit times ten).  One more is refused as an outage."""
+
+OVERDUE = 0.1
+"""Seconds after which a search that is not back makes its directory count as down, for those
+who were known a while ago: they are answered at once.
+
+RFC 8767 section 5 (serving stale DNS) says 1.8 for people at a browser; a search of LDAP
+takes some milliseconds, and an MTA sends hundreds of recipients one after the other.  A
+directory that is always slower gives nothing away by it: each is asked for again behind.
+"""
 
 GRACE = 1.0
 """Seconds that a search waits for a thread beyond its own time before it is given up."""
@@ -61,17 +74,21 @@ class Landing(NamedTuple):
 class Flights:
     """All searches under way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the parts of a runtime
         self,
         directories: Mapping[str, Directory],
         threads: Mapping[str, int],
         seconds: Mapping[str, float],
         cache: Cache,
         shared: Shared | None = None,
+        *,
+        prompt: bool = False,
     ) -> None:
         """Take the directories, and for each the threads and the seconds of one search.
 
-        ``shared`` is the second level of the cache, if there is one.
+        ``shared`` is the second level of the cache, if there is one.  ``prompt``: the loop does
+        plain searches itself; off, because known recipients may wait with it for a directory
+        that falls silent (docs/adr/0019-the-loop-searches.md).
         """
         self._directories = directories
         self._seconds = seconds
@@ -85,19 +102,41 @@ class Flights:
             )
             for name in directories
         }
+        # The second level of the cache is asked first, in a thread.
+        self._lanes = {
+            name: Lane(directory, seconds[name])
+            for name, directory in directories.items()
+            if prompt and shared is None and isinstance(directory, Prompt)
+        }
+        # When each search under way was begun, by directory: the oldest stands first.
+        self._begun: dict[str, dict[tuple[Key, int], float]] = {name: {} for name in directories}
+        self._oldest: dict[str, float] = {}
         self._down: dict[str, str] = {}
+        self._silent: set[str] = set()
         self._told: dict[str, tuple[bool, float]] = {}
         self.on_change: Callable[[str, str], None] = _log_change
         self.quiet = QUIET_SECONDS
 
     def is_down(self, directory: str) -> bool:
-        """Tell whether the directory's last search failed."""
-        return directory in self._down
+        """Tell whether a directory is to be waited for by nobody who was known; any thread.
+
+        Its last search failed, or whoever watches it has found it silent, or a search of it
+        is overdue.
+        """
+        if directory in self._down or directory in self._silent:
+            return True
+        oldest = self._oldest.get(directory)
+        return oldest is not None and time.monotonic() - oldest > OVERDUE
 
     def answered(self, directory: str) -> None:
         """Take note that a directory answers, from whoever asked it for another reason."""
+        self._silent.discard(directory)
         if directory in self._down:
             self._set_down(directory, "")
+
+    def unanswered(self, directory: str) -> None:
+        """Take note that it does not, from the same; until the next answer, whoever gets it."""
+        self._silent.add(directory)
 
     @property
     def down(self) -> Mapping[str, str]:
@@ -115,34 +154,62 @@ class Flights:
         epoch = self._cache.epoch
         flight = self._flights.get((key, epoch))
         if flight is None:
-            loop = asyncio.get_running_loop()
-            flight = loop.create_future()
+            flight = asyncio.get_running_loop().create_future()
             if self._waiting[key[0]] >= MAX_WAITING:
                 flight.set_result(DirectoryError("too many searches wait for it"))
                 return flight
-            latest = time.monotonic() + self._seconds[key[0]] + GRACE
-            try:
-                search = self._executors[key[0]].submit(self._search, key, latest, anew)
-            except RuntimeError:  # a request that outlived its configuration
-                flight.set_result(DirectoryError(CLOSED))
-                return flight
+            begun = time.monotonic()
+            latest = begun + self._seconds[key[0]] + GRACE
             self._flights[key, epoch] = flight
             self._waiting[key[0]] += 1
-            search.add_done_callback(
-                lambda done: _call(loop, lambda: self._land(key, epoch, flight, _outcome(done)))
-            )
+            self._begun[key[0]][key, epoch] = begun
+            self._oldest.setdefault(key[0], begun)
+            self._take_off(key, latest, anew, partial(self._land, key, epoch, flight))
         return flight
 
     def close(self) -> None:
         """Start no more searches; those under way end in their threads."""
         for executor in self._executors.values():
             executor.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes.values():
+            lane.close(DirectoryError(CLOSED))
+
+    def _take_off(
+        self,
+        key: Key,
+        latest: float,
+        anew: bool,  # noqa: FBT001 - fly's
+        land: Callable[[Landing], None],
+    ) -> None:
+        name, address = key
+
+        def aside(find: Callable[[], tuple[Recipient, ...]] | None) -> None:
+            job = partial(self._search, key, latest, anew) if find is None else partial(_safe, find)
+            self._submit(name, job, land)
+
+        lane = self._lanes.get(name)
+        if lane is None:
+            aside(None)
+        else:
+            lane.fly(Wanted(address, latest, lambda result: land(_landing(result)), aside))
+
+    def _submit(
+        self, name: str, job: Callable[[], Landing], land: Callable[[Landing], None]
+    ) -> None:
+        """Have a thread do it."""
+        loop = asyncio.get_running_loop()
+        try:
+            search = self._executors[name].submit(job)
+        except RuntimeError:  # a request that outlived its configuration
+            land(Landing(DirectoryError(CLOSED)))
+            return
+        search.add_done_callback(lambda done: _call(loop, lambda: land(_outcome(done))))
 
     def _search(self, key: Key, latest: float, anew: bool) -> Landing:  # noqa: FBT001 - submit's
         """Search in a thread: at the other gateways' answers first, then in the directory."""
         name, address = key
         if time.monotonic() > latest:
-            return Landing(DirectoryError("no thread was free in time"))
+            return Landing(DirectoryError(LATE))
         shared = self._shared
         seen = None if shared is None else shared.get(name, address)
         if (
@@ -151,31 +218,38 @@ class Flights:
             and not (anew and self._cache.due(seen.entries, seen.left))
         ):
             return Landing(seen.entries, left=seen.left)
-        try:
-            entries = self._directories[name].find(address, self._seconds[name])
-        except DirectoryError as error:
-            return Landing(error, asked=True)
-        except Exception as error:  # the edge of a directory: a fault of ours is no answer
-            log.exception("search failed by a fault of our own")
-            return Landing(DirectoryError(f"internal error: {type(error).__name__}"), asked=True)
-        if shared is not None and seen is not None:
-            shared.put(name, address, entries, seen)
-        return Landing(entries, asked=True)
+        landing = _safe(partial(self._directories[name].find, address, self._seconds[name]))
+        if shared is not None and seen is not None and not isinstance(landing.result, Exception):
+            shared.put(name, address, landing.result, seen)
+        return landing
 
     def _land(self, key: Key, epoch: int, flight: asyncio.Future[Result], landing: Landing) -> None:
         result = landing.result
         now = time.monotonic()
         self._flights.pop((key, epoch), None)
         self._waiting[key[0]] -= 1
+        self._ended(key, epoch)
         if not isinstance(result, DirectoryError):
             self._cache.put(key, result, now, epoch, landing.left)
             if landing.asked:
+                self._silent.discard(key[0])
                 self._set_down(key[0], "")
         elif landing.asked:
             self._cache.fail(key, str(result), now, epoch)
-            self._set_down(key[0], str(result) or "no answer")
+            if not isinstance(result, NotInIndexError):
+                self._set_down(key[0], str(result) or "no answer")
         if not flight.done():
             flight.set_result(result)
+
+    def _ended(self, key: Key, epoch: int) -> None:
+        """Take a search off those under way; the next one is the oldest."""
+        begun = self._begun[key[0]]
+        begun.pop((key, epoch), None)
+        oldest = next(iter(begun.values()), None)
+        if oldest is None:
+            self._oldest.pop(key[0], None)
+        else:
+            self._oldest[key[0]] = oldest
 
     def _set_down(self, directory: str, detail: str) -> None:
         if detail:
@@ -187,6 +261,22 @@ class Flights:
         if told != bool(detail) and now - when >= self.quiet:
             self._told[directory] = (bool(detail), now)
             self.on_change(directory, detail)
+
+
+def _safe(find: Callable[[], tuple[Recipient, ...]]) -> Landing:
+    """Search, whatever comes of it."""
+    try:
+        return Landing(find(), asked=True)
+    except DirectoryError as error:
+        return Landing(error, asked=True)
+    except Exception as error:  # the edge of a directory: a fault of ours is no answer
+        log.exception("search failed by a fault of our own")
+        return Landing(DirectoryError(f"internal error: {type(error).__name__}"), asked=True)
+
+
+def _landing(result: Result) -> Landing:
+    """Say of a result of the lane that an error means: nobody was asked."""
+    return Landing(result, asked=not isinstance(result, DirectoryError))
 
 
 def _outcome(search: Future[Landing]) -> Landing:

@@ -9,6 +9,7 @@ domain that is not configured.
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -69,23 +70,44 @@ class Durations:
         self.total += seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A counter whose series grow with the number of domains."""
+
+    name: str
+    """Its name, without ``_total``."""
+
+    text: str
+    """Its help text."""
+
+    labels: tuple[str, ...]
+    """The names of its labels."""
+
+    counts: list[tuple[tuple[str, ...], int]]
+    """Each series: the values of its labels, and its count."""
+
+
 class Metrics:
     """All metrics of one process, with the registry that shows them."""
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
+        self.few = CollectorRegistry()
+        """All but what :meth:`by_domain` gives; the registry holds both."""
         self._requests: dict[tuple[str, str, str, str], Tally] = {}
         self._durations: dict[str, Durations] = {}
         self._in_flight: dict[str, Tally] = {}
         self._connections: dict[str, Tally] = {}
         self._shadow: dict[tuple[str, str], Tally] = {}
+        self._searches: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._up: dict[tuple[str, str], bool] = {}
         self.shadowed = Shadowed()
         self._lookups = {kind: Tally() for kind in LOOKUPS}
         self._lookups_aside = {kind: Tally() for kind in self._lookups}
         self.cache_sizes: Callable[[], Mapping[str, int]] = dict
         self.indexes: Iterable[Indexed] = ()
         self.directories_ready: Callable[[], Mapping[str, bool]] = dict
-        registry = self.registry
+        registry = self.few
         self._protocol_errors = Counter(
             "codomain_protocol_errors",
             "Requests or connections that broke the protocol, by kind of fault",
@@ -148,9 +170,11 @@ class Metrics:
             registry=registry,
         )
         Info("codomain_build", "Version of codomain", registry=registry).info({"version": version})
-        registry.register(_Tallies(self))
+        registry.register(_Collected(self.families))
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        self.registry.register(_Collected(self.few.collect))
+        self.registry.register(_Collected(self._domain_families))
 
     def requests(self, door: str, verdict: str, reason: str, domain: str) -> Tally:
         """Return the count of answered requests with these labels; bind it, do not look it up."""
@@ -203,23 +227,23 @@ class Metrics:
 
     def directory_request(self, directory: str, result: str, seconds: float) -> None:
         """Count one search: found, not_found, error or timeout, and its duration."""
-        self._directory_requests.labels(directory, result).inc()
-        self._directory_duration.labels(directory).observe(seconds)
+        bound = self._searches.get((directory, result))
+        if bound is None:
+            bound = self._searches[directory, result] = (
+                self._directory_requests.labels(directory, result),
+                self._directory_duration.labels(directory),
+            )
+        bound[0].inc()
+        bound[1].observe(seconds)
 
     def directory_up(self, directory: str, server: str, *, up: bool) -> None:
         """Say whether a server of a directory answers."""
-        self._directory_up.labels(directory, server).set(1 if up else 0)
+        if self._up.get((directory, server)) is not up:
+            self._up[directory, server] = up
+            self._directory_up.labels(directory, server).set(1 if up else 0)
 
     def families(self) -> Iterable[Metric]:
-        """Turn the plain integers into Prometheus' families, at scrape time."""
-        requests = CounterMetricFamily(
-            "codomain_requests",
-            "Requests answered, by verdict and reason",
-            labels=("door", "verdict", "reason", "domain"),
-        )
-        for labels, tally in list(self._requests.items()):
-            requests.add_metric(labels, tally.count)
-        yield requests
+        """Turn the plain integers, but those by domain, into Prometheus' families."""
         yield self._duration_family()
         for name, text, tallies in (
             ("requests_in_flight", "Requests that wait for an answer", self._in_flight),
@@ -249,15 +273,31 @@ class Metrics:
         for directory, answers in self.directories_ready().items():
             ready.add_metric((directory,), answers)
         yield ready
-        shadow = CounterMetricFamily(
-            "codomain_shadow_refusals",
-            "Refusals, and redirects (reason redirect), that shadow mode did not carry out",
-            labels=("reason", "domain"),
-        )
-        for labels_shadow, tally in list(self._shadow.items()):
-            shadow.add_metric(labels_shadow, tally.count)
-        yield shadow
         yield from self._index_families()
+
+    def by_domain(self) -> tuple[Family, ...]:
+        """Return the counts that have a series for each domain and more, as they are now."""
+        return (
+            Family(
+                "codomain_requests",
+                "Requests answered, by verdict and reason",
+                ("door", "verdict", "reason", "domain"),
+                [(labels, tally.count) for labels, tally in list(self._requests.items())],
+            ),
+            Family(
+                "codomain_shadow_refusals",
+                "Refusals, and redirects (reason redirect), that shadow mode did not carry out",
+                ("reason", "domain"),
+                [(labels, tally.count) for labels, tally in list(self._shadow.items())],
+            ),
+        )
+
+    def _domain_families(self) -> Iterable[Metric]:
+        for family in self.by_domain():
+            made = CounterMetricFamily(family.name, family.text, labels=family.labels)
+            for labels, count in family.counts:
+                made.add_metric(labels, count)
+            yield made
 
     def _index_families(self) -> Iterable[Metric]:
         """Say how the local indexes stand."""
@@ -297,12 +337,12 @@ class Metrics:
         return family
 
 
-class _Tallies(Collector):
-    """Lets a registry collect the plain integers."""
+class _Collected(Collector):
+    """Lets a registry collect what a method gives."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, give: Callable[[], Iterable[Metric]]) -> None:
+        self._give = give
 
     def collect(self) -> Iterable[Metric]:
-        """Give all families whose counts are plain integers."""
-        return self._metrics.families()
+        """Give the families."""
+        return self._give()

@@ -19,6 +19,7 @@ from codomain.callout.answer import Outcome
 from codomain.decision import decide
 from codomain.errors import DirectoryError
 from codomain.finding import Inquiry, Need, Outage
+from codomain.flights import OVERDUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from codomain.cache import Cache, Key
     from codomain.callout.callouts import Callouts
     from codomain.directory.base import Directory, Recipient
-    from codomain.flights import Flights
+    from codomain.flights import Flights, Result
     from codomain.metrics import Metrics
     from codomain.question import Question
     from codomain.rules import Rules
@@ -36,11 +37,8 @@ FOREVER = float("inf")
 """The lifetime of a verdict that no directory had a part in."""
 
 STALE_WAIT = 0.5
-"""Seconds that a recipient who was known a while ago waits for a search that does not come back.
-
-RFC 8767 section 5 (serving stale DNS) says 1.8 for people at a browser; a search of LDAP
-takes some milliseconds, and an MTA sends hundreds of recipients one after the other.
-"""
+"""Seconds that a recipient whom a next system knew a while ago waits for a call-out that does
+not come back: SMTP takes longer than LDAP (:data:`codomain.flights.OVERDUE`)."""
 
 REFRESHING = 1.0
 """Seconds for which a verdict is kept whose entry is just being asked for again."""
@@ -64,6 +62,17 @@ class Answer:
 
     expires: float = FOREVER
     """When it must be decided anew, on the monotonic clock; 0.0: it must not be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What :meth:`Resolver.look` has found out so far, for :meth:`Resolver.resolve` to go on."""
+
+    view: View
+    """What the decision has seen."""
+
+    need: Need
+    """What it needs first."""
 
 
 class View:
@@ -126,6 +135,9 @@ class View:
             known = resolver.cache.stale(key, self.now)
             if known is not None:
                 self._refresh(key)
+                # What is fetched behind may be here soon: a directory that is late is not gone.
+                until = min(known.until, self.now + REFRESHING)
+                known = known._replace(until=until, refresh=until)
         self._count(known.state if known else None)
         if known is None:
             return None
@@ -177,9 +189,16 @@ class Resolver:
 
     def peek(self, question: Question) -> Answer | None:
         """Decide from memory; None where something must be asked. Called on the loop's thread."""
+        seen = self.look(question)
+        return seen if isinstance(seen, Answer) else None
+
+    def look(self, question: Question) -> Answer | Missing:
+        """Decide from memory, or say what must be asked. Called on the loop's thread."""
         view = View(self, time.monotonic())
         verdict = decide(self.rules, question, view, ask=view.ask)
-        return None if isinstance(verdict, Need) else Answer(verdict, view.expires)
+        if isinstance(verdict, Need):
+            return Missing(view, verdict)
+        return Answer(verdict, view.expires)
 
     def peek_aside(
         self, question: Question, later: Callable[[Callable[[], object]], object]
@@ -208,16 +227,21 @@ class Resolver:
         for key in keys:
             self.refresh(key)
 
-    async def resolve(self, question: Question, deadline: float) -> Answer:
+    async def resolve(
+        self, question: Question, deadline: float, missing: Missing | None = None
+    ) -> Answer:
         """Decide, asking the directories and the next systems for what is not known yet.
 
         ``deadline`` is on the monotonic clock, in seconds; what is not known by then counts
         as an outage: an earlier answer serves, or the MTA gets 451 4.4.3; or what
-        ``[callout] on_failure`` says, where a next system is late.
+        ``[callout] on_failure`` says, where a next system is late.  ``missing`` is what
+        :meth:`look` said of this question just now.
         """
-        view = View(self, time.monotonic())
+        view = View(self, time.monotonic()) if missing is None else missing.view
+        need = None if missing is None else missing.need
         while True:
-            verdict = decide(self.rules, question, view, ask=view.ask)
+            verdict = need or decide(self.rules, question, view, ask=view.ask)
+            need = None
             if not isinstance(verdict, Need):
                 break
             if verdict.inquiry is not None:
@@ -225,10 +249,11 @@ class Resolver:
                 continue
             key = (verdict.directory, verdict.key)
             flight = self.flights.fly(key)
-            await asyncio.wait({flight}, timeout=self._patience(key, deadline))
+            await _wait(flight, self._patience(key, deadline))
             view.now = time.monotonic()
             if not flight.done():
                 view.found[key] = self._instead(key, view, "no answer within the deadline")
+                view.expires = min(view.expires, view.now + REFRESHING)
                 continue
             result = flight.result()
             if isinstance(result, DirectoryError):
@@ -257,13 +282,15 @@ class Resolver:
         known = results.stale(inquiry, view.now) if unsure else results.get(inquiry, view.now)
         # What was not said in time, or is kept nowhere, holds for this request alone.
         view.expires = min(view.expires, known.refresh if known else 0.0)
-        return known.outcome if known and unsure else outcome
+        if not unsure:
+            return outcome
+        return known.outcome if known else results.unsure(inquiry, view.now)
 
     def _patience(self, key: Key, deadline: float) -> float:
         """Return the seconds to wait for a search: fewer where an earlier answer serves."""
         now = time.monotonic()
         left = max(0.0, deadline - now)
-        return left if self.cache.stale(key, now) is None else min(left, STALE_WAIT)
+        return left if self.cache.stale(key, now) is None else min(left, OVERDUE)
 
     def _instead(self, key: Key, view: View, detail: str) -> tuple[Recipient, ...] | Outage:
         """Return what serves in place of an answer: an earlier one, or the outage."""
@@ -279,3 +306,23 @@ class Resolver:
         """Let a verdict hold as long as the answer that was just put into the cache."""
         known = self.cache.get(key, view.now)
         view.expires = min(view.expires, known.refresh if known else 0.0)
+
+
+async def _wait(flight: asyncio.Future[Result], seconds: float) -> None:
+    """Wait for a flight, but no longer; :func:`asyncio.wait` with less to do."""
+    if flight.done():
+        return
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    flight.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        flight.remove_done_callback(wake)

@@ -88,6 +88,9 @@ class Runtime:
             self.cache,
             self.shared,
         )
+        for name in same:
+            if before is not None and before.flights.is_down(name):
+                self.flights.unanswered(name)
         kept = None if before is None else (before.config, before.callouts)
         self.callouts: Callouts | None = open_callouts(config, metrics, kept)
         self.brake: Brake | None = brake_from(
@@ -99,9 +102,7 @@ class Runtime:
         self._contexts = {context.name: context.mode for context in config.contexts}
         metrics.cache_sizes = self._sizes
         metrics.indexes = self.indexed
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        _freeze(anew=before is None)
 
     def label(self, domain: str) -> str:
         """Return the metrics' label of a folded domain: one of ours, or ``other``."""
@@ -233,3 +234,13 @@ def _directory(
 
     state = config.codomain.state_directory
     return open_directory(section, observe, before, state_directory=state)
+
+
+def _freeze(*, anew: bool) -> None:
+    """Spare the collector what stays: a full collection of it all would stop every request.
+
+    It takes 30 ms with what a daemon has imported alone.  So a reload collects what is young;
+    the runtime that it replaces is in no cycle, and goes with its last reference.
+    """
+    gc.collect(2 if anew else 1)
+    gc.freeze()

@@ -55,6 +55,8 @@ class Trust:
         self._connectors = connectors
         self._sasl = sasl
         self._certificates = frozenset(fold_fingerprint(c) for c in certificates)
+        self.reads_certificates = bool(self._certificates)
+        """Some certificate is trusted; where none is, nobody need ask for fingerprints."""
         self._contexts = frozenset(contexts)
         self._peers_may_relay = peers_may_relay
         self._clients: dict[IPv4Address | IPv6Address, tuple[bool, tuple[str, ...]]] = {}

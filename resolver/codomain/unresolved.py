@@ -84,21 +84,36 @@ class WaysOut:
         return choice if isinstance(choice, Refuse | Defer) else None
 
     def _first(self, ways: list[Connector], address: Address) -> Connector | Refuse | Defer:
-        """Return the first of several that takes the address, as far as it can be told."""
+        """Return the first of several that takes the address, as far as it can be told.
+
+        One that does not say now and refused the address a while ago is passed over for one
+        behind it; where there is none, nothing is known.
+        """
+        doubted = None
         for way in ways:
             if not way.verify:
                 return way
             outcome = Outcome.UNSURE if self._probed else self._asker.outcome(way, address)
             if outcome is Outcome.UNSURE:
-                if self._rules.accepts_unsure and not self._probed:
-                    return way
-                # A call-out that is answered so counts as unsure where it came from.
-                return Defer(Reason.CALLOUT, detail=f"connector {way.name} did not say")
+                return self._unsure(way)
+            if outcome is Outcome.DOUBTED:
+                doubted = doubted or way
+                self._trace("connector", f"{way.name}: it did not say, and refused it before")
+                continue
             if outcome is not Outcome.UNKNOWN:
                 return way
             self._trace("connector", f"{way.name}: the recipient is unknown there")
+        if doubted is not None:
+            return self._unsure(doubted)
         names = ", ".join(way.name for way in ways)
         return Refuse(Reason.UNKNOWN, detail=f"unknown to {names}")
+
+    def _unsure(self, way: Connector) -> Connector | Defer:
+        """Return what ``[callout] on_failure`` makes of a system that does not say."""
+        if self._rules.accepts_unsure and not self._probed:
+            return way
+        # A call-out that is answered so counts as unsure where it came from.
+        return Defer(Reason.CALLOUT, detail=f"connector {way.name} did not say")
 
     def _knowing(self, ways: list[Connector], address: Address) -> Connector | None:
         """Return the first system that knows the address, of those that had the mail before."""

@@ -11,14 +11,17 @@ import socket
 import stat
 import time
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 
+from codomain.brake import Brake
 from codomain.config import Endpoint
 from codomain.connectors import Connector
 from codomain.errors import ListenError
+from codomain.trust import NOBODY
 from codomain.verdict import Deliver, Reason, Refuse
 from codomain_policyd.connection import TURN, UNREAD_OCTETS
 from codomain_policyd.server import Doors
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     Scene = Callable[["House"], Awaitable[None]]
     Play = Callable[..., None]
+    Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 BOUND = 10.0
 """Seconds that anything here may take before it counts as hanging."""
@@ -521,6 +525,32 @@ def test_a_reload_drops_what_was_kept_and_no_connection(play: Play) -> None:
         writer.write(policy_request())
         assert (await reader.readuntil(b"\n\n")).startswith(b"action=550 5.1.1 ")
         await _close(writer)
+
+    play(scene)
+
+
+def test_a_client_that_another_door_braked_gets_nothing_from_memory(play: Play) -> None:
+    """[harvest]: braked at one door is braked at all, on connections that answered it before."""
+
+    async def scene(house: House) -> None:
+        house.runtime.brake = Brake(0, 600.0)
+        house.doors.refresh()  # as a reload that brings the section does
+        (braked, spared) = [await house.connect("policy") for _ in range(2)]
+
+        async def ask(connection: Wire, client: str) -> bytes:
+            connection[1].write(policy_request(client_address=client))
+            return await connection[0].readuntil(b"\n\n")
+
+        for _ in range(2):
+            assert await ask(braked, "198.51.100.7") == DUNNO
+            assert await ask(spared, "198.51.100.8") == DUNNO
+        # The milter counts on a thread of libmilter's.
+        guesser = ip_address("198.51.100.7")
+        await asyncio.to_thread(house.runtime.brake.unknown, guesser, NOBODY)
+        assert (await ask(braked, "198.51.100.7")).startswith(b"action=450 4.7.1 ")
+        assert await ask(spared, "198.51.100.8") == DUNNO
+        for connection in (braked, spared):
+            await _close(connection[1])
 
     play(scene)
 

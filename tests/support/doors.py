@@ -6,10 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from codomain.finding import Need
 from codomain.metrics import Metrics
 from codomain.replies import Replies
+from codomain.resolver import Missing
 from codomain.trust import NOBODY, Standing
 from codomain.verdict import Defer, Pass, Reason
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from codomain.brake import Brake
     from codomain.question import Question
+    from codomain.resolver import View
     from codomain.verdict import Verdict
 
 POSTFIX_ORDER = [
@@ -125,8 +128,18 @@ class FakeResolver:
         del later
         return self.peek(question)
 
-    async def resolve(self, question: Question, deadline: float) -> Answer:
+    def look(self, question: Question) -> Answer | Missing:
+        """Answer at once, or say that the recipient has to be asked for."""
+        answer = self.peek(question)
+        if answer is not None:
+            return answer
+        return Missing(cast("View", None), Need("people", question.recipient.key))
+
+    async def resolve(
+        self, question: Question, deadline: float, missing: Missing | None = None
+    ) -> Answer:
         """Answer when the gate is open, or defer at the deadline."""
+        assert missing is None or missing.need.key == question.recipient.key
         self.asked.append(question.recipient.key)
         if self.gate is not None:
             try:
@@ -164,7 +177,7 @@ class FakeRuntime:
 
     def __post_init__(self) -> None:
         """Hang up what the doors look for."""
-        self.trust = SimpleNamespace(standing=self._standing)
+        self.trust = SimpleNamespace(standing=self._standing, reads_certificates=True)
         self.brake: Brake | None = None
         self.cache = SimpleNamespace(epoch=0)
         self.config = SimpleNamespace(

@@ -20,7 +20,7 @@ from codomain_cli.private_gateway import PrivateGateway
 from codomain_cli.sinks import TOKEN, Sinks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from codomain_cli.sinks import Arrival
 
@@ -165,19 +165,29 @@ def wait_until(true: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 @contextmanager
-def lab(*inis: str, base: str = INI, milter: bool = False) -> Iterator[Lab]:
-    """Run a gateway on :data:`INI` and what is put after it; ``milter``: which judges then."""
+def lab(
+    *inis: str, base: str = INI, milter: bool = False, main: Mapping[str, str] | None = None
+) -> Iterator[Lab]:
+    """Run a gateway on :data:`INI` and what is put after it; ``milter``: which judges then.
+
+    ``main``: more parameters of its main.cf.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
     try:
         folder.chmod(0o755)  # smtpd runs as another user, and pytest's folders are root's alone
-        with Sinks() as sinks, _lab(folder, [base, *inis], sinks, milter=milter) as running:
+        with (
+            Sinks() as sinks,
+            _lab(folder, [base, *inis], sinks, main or {}, milter=milter) as running,
+        ):
             yield running
     finally:
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _lab(folder: Path, inis: Sequence[str], sinks: Sinks, *, milter: bool) -> Iterator[Lab]:
+def _lab(
+    folder: Path, inis: Sequence[str], sinks: Sinks, main: Mapping[str, str], *, milter: bool
+) -> Iterator[Lab]:
     returned: list[str] = []
     labs: list[Lab] = []
 
@@ -195,6 +205,7 @@ def _lab(folder: Path, inis: Sequence[str], sinks: Sinks, *, milter: bool) -> It
             "default_transport": f"smtp:[127.0.0.1]:{ports['internet']}",
             "myorigin": "corp.local",
             "virtual_transport": "lmtp:unix:private/here-sink",
+            **main,
         },
         milter=milter,
     )

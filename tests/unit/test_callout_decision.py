@@ -59,7 +59,7 @@ ALL_ASKED = INI.replace("cost = 30\n", "cost = 30\nverify = callout\nverify_cont
 DEFER = INI + "[callout]\non_failure = defer\n"
 
 KNOWN, UNKNOWN = Outcome.KNOWN, Outcome.UNKNOWN
-ANYTHING, UNSURE = Outcome.ANYTHING, Outcome.UNSURE
+ANYTHING, UNSURE, DOUBTED = Outcome.ANYTHING, Outcome.UNSURE, Outcome.DOUBTED
 FIRST, SECOND, THIRD = "192.0.2.10", "192.0.2.30", "192.0.2.40"
 
 
@@ -111,6 +111,11 @@ def verdict(
         # on_failure = accept: the chain ends where nothing is known
         (UNSURE, KNOWN, "Relay first"),
         (UNKNOWN, UNSURE, "Relay second"),
+        # it is down, and did not know it a while ago: the way is the one that it was before
+        (DOUBTED, KNOWN, "Relay second"),
+        (DOUBTED, UNKNOWN, "Relay third"),
+        (DOUBTED, UNSURE, "Relay second"),
+        (UNKNOWN, DOUBTED, "Relay third"),
     ],
 )
 @pytest.mark.parametrize("client", [STRANGER, TRUSTED])
@@ -133,6 +138,15 @@ def test_unsure_is_never_unknown() -> None:
     rules = rules_of(ALL_ASKED)
     systems = Systems(first=UNKNOWN, second=UNKNOWN, third=UNSURE)
     assert verdict(rules, systems) == "Relay third"
+    deferring = rules_of(ALL_ASKED + "[callout]\non_failure = defer\n")
+    assert verdict(deferring, systems) == "Defer callout"
+
+
+@pytest.mark.parametrize("where", ["first", "second", "third"])
+def test_what_was_unknown_a_while_ago_is_no_reason_to_refuse(where: str) -> None:
+    """It may have come since; where nobody else takes it, on_failure decides."""
+    systems = Systems(**{"first": UNKNOWN, "second": UNKNOWN, "third": UNKNOWN, where: DOUBTED})
+    assert verdict(rules_of(ALL_ASKED), systems) == f"Relay {where}"
     deferring = rules_of(ALL_ASKED + "[callout]\non_failure = defer\n")
     assert verdict(deferring, systems) == "Defer callout"
 

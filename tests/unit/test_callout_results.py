@@ -53,14 +53,17 @@ def test_each_outcome_has_a_lifetime_of_its_own(
 
 
 def test_what_was_known_stays_known_while_the_system_says_nothing(results: Results) -> None:
-    """Kept while the system is down, for [cache] stale_ttl at most; never "unknown"."""
+    """Kept while the system is down, for [cache] stale_ttl at most; never "unknown": doubted."""
     put(results, ANN, Outcome.KNOWN)
     put(results, BEN, Outcome.UNKNOWN)
     later = NOW + 200
     for one in (ANN, BEN):
         results.put(one, Said(Outcome.UNSURE), later, results.epoch)
     assert told(results, ANN, 201) is Outcome.KNOWN
-    assert told(results, BEN, 201) is Outcome.UNSURE
+    assert told(results, BEN, 201) is Outcome.DOUBTED
+    assert results.unsure(BEN, NOW + 1000) is Outcome.DOUBTED
+    assert results.unsure(BEN, NOW + 1051) is Outcome.UNSURE
+    assert results.unsure(ANN, later) is Outcome.UNSURE
     assert results.stale(ANN, NOW + 1000) is not None
     assert results.stale(ANN, NOW + 1101) is None
     assert results.stale(BEN, later) is None

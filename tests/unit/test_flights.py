@@ -9,7 +9,7 @@ import pytest
 
 from codomain import flights as flights_module
 from codomain.cache import State
-from codomain.errors import DirectoryError
+from codomain.errors import DirectoryError, NotInIndexError
 from support.decisions import entry
 from support.searching import BOUND, House, Searched
 
@@ -140,6 +140,84 @@ def test_a_directory_is_down_until_it_answers() -> None:
             await house.flights.fly(("people", "nobody@corp.local"))
             assert not house.flights.is_down("people")
             assert said == [("people", True), ("people", False)]
+
+    run(test())
+
+
+def test_one_address_that_an_index_lacks_does_not_make_its_directory_down() -> None:
+    """The index answers for whom it has: the gateway stays ready, and that address fails."""
+
+    async def test() -> None:
+        with House(Searched(ANN)) as house:
+            house.directory.error = NotInIndexError("refused")
+            result = await house.flights.fly(KEY)
+            assert isinstance(result, DirectoryError)
+            assert known(house) is State.FAILED
+            assert not house.flights.is_down("people")
+
+    run(test())
+
+
+def test_a_directory_is_down_for_those_who_were_known_while_a_search_is_overdue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From OVERDUE on, and no longer than its oldest search is under way."""
+    monkeypatch.setattr(flights_module, "OVERDUE", 0.0)
+
+    async def test() -> None:
+        with House(Searched(ANN), threads=1) as house:
+            assert not house.flights.is_down("people")
+            house.directory.gate.clear()
+            first = house.flights.fly(KEY)
+            second = house.flights.fly(("people", "ben@corp.local"))
+            await begun(house.directory)
+            assert house.flights.is_down("people")
+            assert house.flights.down == {}  # /readyz says nothing of it: it may be slow
+            monkeypatch.setattr(flights_module, "OVERDUE", BOUND)
+            assert not house.flights.is_down("people")
+            monkeypatch.setattr(flights_module, "OVERDUE", 0.0)
+            house.directory.gate.set()
+            await first
+            assert house.flights.is_down("people") is not second.done()
+            await second
+            assert not house.flights.is_down("people")
+
+    run(test())
+
+
+def test_the_oldest_search_alone_says_whether_one_is_overdue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When it ends, the one that was begun after it takes its place."""
+
+    async def test() -> None:
+        with House(Searched(ANN)) as house:
+            house.directory.gate.clear()
+            house.flights.fly(KEY)
+            house.flights.fly(("people", "ben@corp.local"))
+            first, second = house.flights._begun["people"]
+            begun = house.flights._begun["people"]
+            begun[second] = begun[first] + BOUND  # as if it had begun so much later
+            monkeypatch.setattr(flights_module, "OVERDUE", 0.0)
+            assert house.flights.is_down("people")
+            house.flights._ended(*first)
+            assert not house.flights.is_down("people")
+
+    run(test())
+
+
+def test_whoever_watches_a_directory_may_find_it_down_and_any_answer_ends_it() -> None:
+    """So that the first one who was known waits for nothing, either."""
+
+    async def test() -> None:
+        with House(Searched(ANN)) as house:
+            house.flights.unanswered("people")
+            assert house.flights.is_down("people")
+            house.flights.answered("people")
+            assert not house.flights.is_down("people")
+            house.flights.unanswered("people")
+            await house.flights.fly(KEY)
+            assert not house.flights.is_down("people")
 
     run(test())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -33,9 +34,12 @@ class Checked:
             raise self.error
 
 
-def runtime(generation: int, **directories: Checked) -> SimpleNamespace:
+def runtime(generation: int, **directories: object) -> SimpleNamespace:
     """Make a runtime of some directories, whose searches all succeed."""
-    flights = SimpleNamespace(down={}, answered=lambda _name: None)
+    found: set[str] = set()
+    flights = SimpleNamespace(
+        down={}, answered=found.discard, unanswered=found.add, found_silent=found
+    )
     return SimpleNamespace(generation=generation, directories=directories, flights=flights)
 
 
@@ -61,8 +65,11 @@ def test_a_directory_that_fails_is_asked_again(
         assert watch.silent() == {"people"}  # not asked yet
         task = asyncio.create_task(watch.run())
         await until(lambda: "people" in watch._silent)
+        # Whoever was known is not to wait for it, although no search has failed yet.
+        assert in_force.runtime.flights.found_silent == {"people"}
         people.error = None
         await until(lambda: watch.silent() == set())
+        assert in_force.runtime.flights.found_silent == set()
         assert not task.done()
         task.cancel()
 
@@ -85,6 +92,30 @@ def test_a_reload_asks_anew_and_forgets_who_is_gone(monkeypatch: pytest.MonkeyPa
         watch.look_now()
         await until(lambda: watch.silent() == set())
         assert watch._silent == {}
+        task.cancel()
+
+    asyncio.run(test())
+
+
+def test_a_reload_forgets_nobody_who_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its searches are told at once, before it has been asked again."""
+    monkeypatch.setattr(health, "DOWN_SECONDS", 0.01)
+
+    async def test() -> None:
+        people = Checked()
+        people.error = DirectoryError("refused")
+        in_force = SimpleNamespace(runtime=runtime(1, people=people))
+        watch = Health(cast("InForce", in_force))
+        task = asyncio.create_task(watch.run())
+        await until(lambda: "people" in watch._silent)
+        gate = threading.Event()
+        again = SimpleNamespace(check=lambda: gate.wait(SECONDS))
+        in_force.runtime = runtime(2, people=again)
+        watch.look_now()
+        await until(lambda: bool(in_force.runtime.flights.found_silent))
+        assert not gate.is_set()
+        gate.set()
+        await until(lambda: watch.silent() == set())
         task.cancel()
 
     asyncio.run(test())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from codomain.directory.ber import ProtocolError
-from codomain.directory.exchange import exchange
+from codomain.directory.exchange import MET, Collector, exchange
 from codomain.directory.filters import any_encoded, encode_filter
-from codomain.directory.messages import Search
+from codomain.directory.messages import Entry, Search
 from support.fakeldap import SEARCH, Request, disconnection
 
 if TYPE_CHECKING:
@@ -102,3 +102,51 @@ def test_encoded_filters_are_joined_as_text_is() -> None:
 def test_escaped_octets_are_what_they_stand_for(text: str, octets: bytes) -> None:
     r"""RFC 4515 section 3: ``\xx`` is one octet, wherever it stands."""
     assert encode_filter(f"(a={text})").endswith(octets)
+
+
+def test_an_entry_that_came_before_is_the_same_under_another_id() -> None:
+    """What is remembered is all but the messageID, which must be the search's own."""
+    met: dict[bytes, Entry] = {}
+    for identity in (7, 70_000):
+        request = Request(identity, SEARCH, b"")
+        entry = request.entry("cn=a", {"mail": [b"a@x.example"]})
+        answer = Collector(identity, met).feed(_shortest_id(entry + request.done(), identity))
+        assert answer is not None
+        assert answer.entries == (Entry(identity, "cn=a", {"mail": [b"a@x.example"]}, ()),)
+    assert len(met) == 1
+
+
+def test_an_entry_that_answers_another_search_is_a_fault_though_it_came_before() -> None:
+    """An old answer on a connection says nothing about this search."""
+    met: dict[bytes, Entry] = {}
+    data = _shortest_id(ENTRY, 7)
+    Collector(7, met).feed(data)
+    assert met
+    with pytest.raises(ProtocolError):
+        Collector(8, met).feed(data)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A server with many entries takes no more memory than MET of them."""
+    met: dict[bytes, Entry] = {}
+    for number in range(3 * MET):
+        entry = MINE.entry(f"cn={number}", {"mail": [b"a@x.example"]})
+        Collector(7, met).feed(_shortest_id(entry, 7))
+        assert 0 < len(met) <= MET
+
+
+def _shortest_id(data: bytes, identity: int) -> bytes:
+    """Write messageIDs as BER's shortest, as servers do; all lengths are short here."""
+    whole = b"\x02\x04" + identity.to_bytes(4, "big")
+    size = identity.bit_length() // 8 + 1
+    short = bytes((2, size)) + identity.to_bytes(size, "big")
+    pieces = []
+    while data:
+        length = data[1]
+        assert length < 0x80
+        body = data[2 : 2 + length]
+        assert body.startswith(whole)
+        rest = short + body.removeprefix(whole)
+        pieces.append(bytes((0x30, len(rest))) + rest)
+        data = data[2 + length :]
+    return b"".join(pieces)

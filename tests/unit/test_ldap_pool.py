@@ -181,3 +181,41 @@ def test_close_wakes_who_waits_for_a_slot() -> None:
         waiter.join(BOUND)
     assert len(errors) == 1
     assert not isinstance(errors[0], SlotError)
+
+
+def test_a_slot_may_be_taken_without_waiting() -> None:
+    """The event loop takes one where there is one, and hears at once where there is none."""
+    pool = Pool(1)
+    assert pool.try_slot()
+    assert not pool.try_slot()
+    with pytest.raises(SlotError), pool.slot(time.monotonic()):
+        pass
+    pool.free_slot()
+    with pool.slot(soon()):
+        assert not pool.try_slot()
+    assert pool.try_slot()
+
+
+def test_a_slot_that_the_loop_gives_back_wakes_a_thread() -> None:
+    """Threads and the loop share the slots."""
+    pool = Pool(1)
+    assert pool.try_slot()
+    got = threading.Event()
+
+    def wait() -> None:
+        with pool.slot(soon()):
+            got.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    pool.free_slot()
+    assert got.wait(BOUND)
+    waiter.join(BOUND)
+
+
+def test_no_slot_of_a_closed_directory_can_be_taken() -> None:
+    """Not even without waiting."""
+    pool = Pool(1)
+    pool.close()
+    with pytest.raises(DirectoryError):
+        pool.try_slot()

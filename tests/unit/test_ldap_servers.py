@@ -140,3 +140,25 @@ def test_another_server_is_one_that_is_up() -> None:
 def test_nothing_is_waited_for_while_all_are_up() -> None:
     """Without a failure there is no next try."""
     assert Servers([ONE, TWO], Clock()).next_try() == 0.0
+
+
+def test_the_loop_asks_the_first_server_only_while_it_is_up() -> None:
+    """One that cools down is passed over; one that may be tried again is for a thread to try."""
+    clock = Clock()
+    servers = Servers([ONE, TWO], clock)
+    assert servers.first_up() == ONE
+    servers.failed(ONE)
+    assert servers.first_up() == TWO
+    clock.now += COOL_DOWN
+    assert servers.first_up() is None
+    assert servers.choose() == ONE
+    assert servers.first_up() == TWO  # until the trial has ended
+    servers.answered(ONE)
+    assert servers.first_up() == ONE
+
+
+def test_the_loop_asks_no_server_while_all_cool_down() -> None:
+    """A thread says so, and when the next try is."""
+    servers = Servers([ONE], Clock())
+    servers.failed(ONE)
+    assert servers.first_up() is None

@@ -11,7 +11,8 @@ import pytest
 
 from codomain.cache import Lifetimes
 from codomain.errors import DirectoryError
-from codomain.resolver import FOREVER, STALE_WAIT, Answer
+from codomain.flights import OVERDUE
+from codomain.resolver import FOREVER, REFRESHING, Answer
 from support.decisions import entry, question, told
 from support.searching import BOUND, INI, House, Searched
 
@@ -229,20 +230,49 @@ def test_a_stale_entry_serves_where_the_deadline_cuts_a_search_off() -> None:
     run(test())
 
 
-def test_who_was_known_waits_for_a_silent_directory_no_longer_than_stale_wait() -> None:
+def test_who_was_known_waits_for_a_silent_directory_once_and_briefly() -> None:
     """Issue 5: a recipient that was known a minute ago must not wait for it; others may."""
 
     async def test() -> None:
-        with House(Searched(ANN), lifetimes=Lifetimes(found=0.0)) as house:
+        ben = entry("ben@corp.local")
+        with House(Searched(ANN, ben), lifetimes=Lifetimes(found=0.0)) as house:
             assert await verdict(house, "ann@corp.local") == "Deliver ann@corp.local"
+            assert await verdict(house, "ben@corp.local") == "Deliver ben@corp.local"
             house.directory.gate.clear()
             began = time.monotonic()
+            assert peeked(house, "ann@corp.local") is None
             assert await verdict(house, "ann@corp.local") == "Deliver ann@corp.local"
             known = time.monotonic() - began
-            assert await verdict(house, "bob@corp.local", 2 * STALE_WAIT) == "Defer directory"
-            unknown = time.monotonic() - began - known
-            assert STALE_WAIT - 0.05 <= known < SOON / 2
-            assert unknown >= 2 * STALE_WAIT - 0.05
+            # One search is overdue: all others who were known wait for nothing.
+            assert peeked(house, "ann@corp.local") == "Deliver ann@corp.local"
+            assert peeked(house, "ben@corp.local") == "Deliver ben@corp.local"
+            began = time.monotonic()
+            assert await verdict(house, "bob@corp.local", 3 * OVERDUE) == "Defer directory"
+            assert time.monotonic() - began >= 3 * OVERDUE - 0.05
+            assert OVERDUE - 0.05 <= known < SOON / 2
+
+    run(test())
+
+
+def test_behind_an_answer_past_its_lifetime_the_address_is_searched_for() -> None:
+    """A directory that was late, or found silent, is believed as soon as it answers."""
+
+    async def test() -> None:
+        with House(Searched(ANN), lifetimes=Lifetimes(found=0.0)) as house:
+            await verdict(house, "ann@corp.local")
+            house.flights.unanswered("people")
+            house.directory.entries = {}
+            house.directory.gate.clear()
+            answer = house.resolver.peek(question("ann@corp.local"))
+            assert answer is not None
+            assert told(answer.verdict) == "Deliver ann@corp.local"
+            # A door keeps it for as long as it keeps any that is just being asked for again.
+            assert 0 < answer.expires - time.monotonic() <= REFRESHING
+            flight = house.flights.fly(("people", "ann@corp.local"))
+            house.directory.gate.set()
+            await flight
+            assert house.directory.asked == ["ann@corp.local"] * 2
+            assert peeked(house, "ann@corp.local") == "Refuse unknown"
 
     run(test())
 

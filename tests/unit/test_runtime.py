@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +69,14 @@ def test_a_reload_keeps_the_cache_where_no_directory_changed(make: Callable[...,
     assert new.cache.get(KEY, time.monotonic()) is not None
 
 
+def test_a_reload_keeps_that_a_directory_is_down(make: Callable[..., Runtime]) -> None:
+    """Who is known does not wait for it anew; of another directory nothing is known yet."""
+    old = make()
+    old.flights.unanswered("people")
+    assert make(INI, old).flights.is_down("people")
+    assert not make(OTHER_DIRECTORY, old).flights.is_down("people")
+
+
 @pytest.mark.parametrize("ini", [OTHER_DIRECTORY, INI + "[cache]\nfound_ttl = 1m\n"])
 def test_a_reload_drops_the_cache_where_a_directory_or_a_lifetime_changed(
     make: Callable[..., Runtime], ini: str
@@ -98,6 +108,27 @@ def test_a_flight_that_a_reload_overtook_stores_nothing(
         assert new.cache.get(KEY, time.monotonic()) is None
 
     asyncio.run(asyncio.wait_for(test(), BOUND))
+
+
+def test_a_replaced_runtime_goes_without_a_full_collection(tmp_path: Path) -> None:
+    """A reload collects only what is young, as requests go on: what it replaces has no cycle."""
+    people = tmp_path / "people.ldif"
+    people.write_text("dn: cn=ann\nobjectClass: user\nmail: ann@corp.local\n")
+    metrics, ini = Metrics("0"), FILES.format(people=people)
+    gc.disable()
+    try:
+        before = Runtime(parse(ini), metrics, lookup=no_lookup)
+        gone: list[weakref.ref[object]] = [
+            weakref.ref(before),
+            weakref.ref(before.directories["people"]),
+        ]
+        after = Runtime(parse(f"{ini}skip_bad_records = yes\n"), metrics, before=before)
+        before.close()
+        del before
+        assert [one() for one in gone] == [None, None]
+    finally:
+        gc.enable()
+    after.close()
 
 
 def test_a_bad_file_makes_no_runtime_and_leaves_the_old_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codomain.directory.base import Kind, Recipient
+from codomain.directory.filters import encode_filter
 from codomain.directory.schema import (
     ACTIVE_DIRECTORY,
     INETLOCALMAIL,
@@ -93,7 +94,11 @@ def test_placeholder_in_an_address_is_data() -> None:
         ("ann@example.com", ("ann@example.com",)),
         ("john doe@example.com", ("john doe@example.com", '"john doe"@example.com')),
         ('a"b@example.com', ('a"b@example.com', r'"a\"b"@example.com')),
+        ("a..b@example.com", ("a..b@example.com", '"a..b"@example.com')),
+        (".a@example.com", (".a@example.com", '".a"@example.com')),
+        ("a.@example.com", ("a.@example.com", '"a."@example.com')),
         ("x@xn--strae-oqa.de", ("x@xn--strae-oqa.de", "x@straße.de")),
+        ("x@y.xn--strae-oqa.de", ("x@y.xn--strae-oqa.de", "x@y.straße.de")),
         (
             "j d@xn--strae-oqa.de",
             (
@@ -308,3 +313,47 @@ def test_inetorgperson_entry() -> None:
 def test_ranges_go_on_where_the_last_one_ended(names: list[str], wanted: list[str]) -> None:
     """A range that does not end with * is one of several (MS-ADTS 3.1.1.3.1.3.3)."""
     assert next_ranges({name: [] for name in names}) == wanted
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=lambda schema: schema.name)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a@b.example",
+        "o'hara+x@b.example",
+        "a..b@b.example",
+        ".a@b.example",
+        "a.@b.example",
+        'a "b"\\@b.example',
+        "*()\\@b.example",
+        "\u00e9@b.example",
+        "\udcff@b.example",
+        "a@xn--bcher-kva.example",
+        "a@b.xn--p1ai",
+        "a@[192.0.2.1]",
+        f"{'x' * 150}@{'y' * 60}.example",
+    ],
+)
+@pytest.mark.parametrize(
+    "custom",
+    [
+        "",
+        " ",
+        "(objectClass=user)",
+        " objectClass=user",
+        "(&(a=b)(!(c=*)))",
+        "(mail=%s)",
+        "mail=%s",
+    ],
+)
+def test_the_short_way_to_a_filter_ends_where_the_long_one_does(
+    schema: Schema, key: str, custom: str
+) -> None:
+    """What is sent is the filter that ``explain`` shows, octet for octet."""
+    assert schema.encoded(key, custom) == encode_filter(schema.filter(key, custom))
+
+
+def test_a_condition_that_is_no_filter_is_told() -> None:
+    """It is a fault of the INI, and no search is made with half of it."""
+    with pytest.raises(ValueError, match="no"):
+        INETORGPERSON.encoded("a@b.example", "(objectClass")

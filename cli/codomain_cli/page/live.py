@@ -49,6 +49,8 @@ def directories(state: State) -> Html:
 def connectors(state: State) -> Html:
     """Return the ways out, and whether the systems behind them answer call-outs."""
     found = []
+    told_of = (state.status.get("callouts") or {}).get("connectors", ())
+    systems = {system["name"]: system for system in told_of}
     for connector in state.runtime.config.connectors:
         if connector.verify == "none":
             told = pill("no call-out", "")
@@ -61,11 +63,21 @@ def connectors(state: State) -> Html:
             ("Address spaces", ", ".join(connector.address_spaces) or "none"),
             ("Strangers", "may relay" if connector.allow_relay else "may not relay"),
             ("Cost", str(connector.cost)),
+            *_takers(systems.get(connector.name)),
         ]
         found.append(item(connector.name, told, facts(pairs)))
     return live(
         "connectors", "Connectors", *(found or [tag("p", "There is none.", class_="quiet")])
     )
+
+
+def _takers(system: Gathered) -> list[tuple[str, str]]:
+    """Return the domains of which a next system takes any recipient, if there are some."""
+    if system is None or not system["anything"]:
+        return []
+    more = system["anything_domains"] - len(system["anything"])
+    others = f" and {more} more" if more else ""
+    return [("Takes anything in", ", ".join(system["anything"]) + others)]
 
 
 def cache(state: State) -> Html:

@@ -39,6 +39,10 @@ class Outcome(Enum):
     UNSURE = "unsure"
     """It did not say: no connection, a refusal of something else, temporary, too late."""
 
+    DOUBTED = "doubted"
+    """It does not say now, and has refused it as unknown within ``stale_ttl``: a way out that
+    others may take the place of, and no reason to refuse anybody."""
+
 
 class Reply(NamedTuple):
     """One reply of a server."""

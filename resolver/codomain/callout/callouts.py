@@ -12,12 +12,12 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codomain.callout.answer import Outcome
 from codomain.callout.results import Known
 from codomain.callout.session import Said
+from codomain.callout.state import State
 from codomain.callout.system import IDLE_SECONDS
 from codomain.errors import NextSystemError
 from codomain.log import event
@@ -44,41 +44,12 @@ CONNECTIONS = 20
 MAX_WAITING = 2_000
 """Call-outs of one system that wait for a connection; one more is unsure at once."""
 
-FAILURES = 3
-"""Failures in a row after which a system is suspended."""
-
-PAUSE_SECONDS = 10.0
-"""The first pause of a suspended system; each one after it is twice as long."""
-
-LONGEST_PAUSE = 60.0
-"""The longest pause: a system that is back is believed a minute later."""
-
 CLOSED = "its configuration is no longer in force"
 
 Landed = tuple[Said, bool, bool, float]
 """What was said, whether the system was asked at all, whether it failed, and the seconds."""
 
 log = logging.getLogger("codomain.callout")
-
-
-@dataclass(slots=True)
-class _State:
-    """What is known of a system as a whole."""
-
-    failures: int = 0
-    """Failures in a row."""
-
-    pause: float = PAUSE_SECONDS
-    """How long the next pause is."""
-
-    again: float = 0.0
-    """When a suspended system is asked again, on the monotonic clock; 0.0: not suspended."""
-
-    waiting: int = 0
-    """Call-outs under way."""
-
-    tidying: bool = False
-    """A visit to its idle sessions is planned."""
 
 
 class Callouts:
@@ -99,7 +70,7 @@ class Callouts:
         self._systems = systems
         self._seconds = seconds
         self._observe = observe
-        self._states = {name: _State() for name in systems}
+        self._states = {name: State() for name in systems}
         self._flights: dict[tuple[Inquiry, int], asyncio.Future[Outcome]] = {}
         self._executors = {
             name: ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"callout-{name}")
@@ -120,18 +91,23 @@ class Callouts:
             if known.outcome is not Outcome.UNSURE and now >= known.refresh:
                 refresh(inquiry)
             return known
-        if not state.again:
+        if not state.suspended:
             return None
         stale = self.results.stale(inquiry, now)
-        if now < state.again:
-            return stale or Known(Outcome.UNSURE, state.again, state.again)
+        if state.refuses(now):
+            return stale or Known(self.results.unsure(inquiry, now), state.again, state.again)
         if stale is not None:
             refresh(inquiry)
         return stale
 
     def suspended(self) -> set[str]:
         """Return the connectors whose systems do not answer and are not asked for a while."""
-        return {name for name, state in self._states.items() if state.again}
+        return {name for name, state in self._states.items() if state.suspended}
+
+    @property
+    def states(self) -> Mapping[str, State]:
+        """How each connector's system fares; to be read on the loop's thread."""
+        return self._states
 
     def fly(self, inquiry: Inquiry) -> asyncio.Future[Outcome]:
         """Return the call-out of a recipient, begun if there is none; on the loop's thread.
@@ -147,12 +123,11 @@ class Callouts:
         flight = loop.create_future()
         now = time.monotonic()
         state = self._states[inquiry.connector]
-        if now < state.again or state.waiting >= MAX_WAITING or self._closed:
+        if state.refuses(now) or state.waiting >= MAX_WAITING or self._closed:
             flight.set_result(Outcome.UNSURE)
             return flight
-        if state.again:  # this one finds out; the others go on without
-            state.again = now + state.pause
-            state.pause = min(state.pause * 2, LONGEST_PAUSE)
+        if state.suspended:
+            state.try_again(now)
         choosy = self.results.choosy(inquiry, now)
         search = self._executors[inquiry.connector].submit(
             self._ask, inquiry, now + self._seconds, judged=choosy
@@ -227,21 +202,11 @@ class Callouts:
         """Take note of how a system fares; changes are told, and nothing else is."""
         state = self._states[name]
         if not failed:
-            if state.again:
+            if state.answer():
                 event(log, logging.WARNING, "next system answers again", connector=name)
-            state.failures, state.pause, state.again = 0, PAUSE_SECONDS, 0.0
-            return
-        state.failures += 1
-        if state.failures == FAILURES:
-            event(
-                log,
-                logging.ERROR,
-                "next system does not answer",
-                connector=name,
-                detail=said.detail,
-            )
-        if state.failures >= FAILURES and not state.again:
-            state.again = now + state.pause
+        elif state.fail(said.detail, now):
+            detail = said.detail
+            event(log, logging.ERROR, "next system does not answer", connector=name, detail=detail)
 
     def _tidy_later(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         """Plan a visit to the idle sessions of a system, until there are none."""

@@ -46,7 +46,8 @@ class Lifetimes:
     """How long it is believed that a recipient is unknown."""
 
     stale: float = 86_400.0
-    """How much longer a known recipient stays known while the system is down."""
+    """How much longer a known recipient stays known while the system is down, and an unknown
+    one doubted."""
 
     refresh_ahead: float = 0.8
     """The part of a lifetime after which a recipient in use is asked for again."""
@@ -101,7 +102,7 @@ class Results:
                 return domain._replace(refresh=max(domain.refresh, waits))
             if unsure is None or now >= unsure.until:
                 return None
-            stale = self._stale(inquiry, now)
+            stale = self._stale(inquiry, now) or self._doubt(inquiry, now)
             return unsure if stale is None else Known(stale, unsure.until, unsure.until)
 
     def stale(self, inquiry: Inquiry, now: float) -> Known | None:
@@ -112,11 +113,25 @@ class Results:
             return None
         return Known(outcome, now + UNSURE_SECONDS, now + UNSURE_SECONDS)
 
+    def unsure(self, inquiry: Inquiry, now: float) -> Outcome:
+        """Return what a system that does not say now leaves: unsure, or doubted."""
+        with self._lock:
+            return self._doubt(inquiry, now) or Outcome.UNSURE
+
     def choosy(self, inquiry: Inquiry, now: float) -> bool:
         """Tell whether it is known that the system refuses what nobody in the domain can have."""
         with self._lock:
             domain = self._domains.get(_domain(inquiry))
         return domain is not None and domain.outcome is Outcome.KNOWN and now < domain.refresh
+
+    def takers(self, connector: str, now: float) -> list[str]:
+        """Return the domains of which a connector's system takes any recipient."""
+        with self._lock:
+            return [
+                domain
+                for (name, domain), known in self._domains.items()
+                if name == connector and known.outcome is Outcome.ANYTHING and now < known.until
+            ]
 
     def put(self, inquiry: Inquiry, said: Said, now: float, epoch: int) -> None:
         """Keep what a system said; nothing is kept of a call-out that a purge overtook."""
@@ -180,6 +195,12 @@ class Results:
         if domain is None or domain.outcome is not Outcome.ANYTHING:
             return None
         return domain.outcome if now < domain.until + self.lifetimes.stale else None
+
+    def _doubt(self, inquiry: Inquiry, now: float) -> Outcome | None:
+        unknown = _of(self._unknown, inquiry)
+        if unknown is None or now >= unknown.until + self.lifetimes.stale:
+            return None
+        return Outcome.DOUBTED
 
     def _is_choosy(self, domain: _Key) -> bool:
         known = self._domains.get(domain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import socket
+import ssl
 import threading
 import time
 from typing import Any
@@ -98,6 +99,34 @@ class DeadlineSocket:
         """Send everything, or raise TimeoutError or another OSError."""
         self._raw.settimeout(self._allowed())
         self._raw.sendall(data)
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for a loop that waits for what comes."""
+        return self._raw.fileno()
+
+    def send_now(self, data: bytes) -> None:
+        """Send everything without waiting, or raise OSError: the other side does not read."""
+        self._deadline.left()
+        self._raw.settimeout(0)
+        if self._raw.send(data) != len(data):
+            raise OSError("the server does not read")
+
+    def recv_now(self, octets: int) -> bytes | None:
+        """Receive what is there after :meth:`send_now`; None: nothing is; empty: closed.
+
+        A TLS layer may hold more than it gave: it is asked until it says None.
+        """
+        try:
+            data = self._raw.recv(octets)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        self._deadline.spend(len(data))
+        return data
+
+    @property
+    def layered(self) -> bool:
+        """Whether a TLS layer may hold octets for which the descriptor does not wake a loop."""
+        return isinstance(self._raw, ssl.SSLSocket)
 
     def recv(self, octets: int) -> bytes:
         """Receive something, or raise TimeoutError or another OSError; empty: closed."""

@@ -52,6 +52,25 @@ def any_encoded(filters: list[bytes]) -> bytes:
     return filters[0] if len(filters) == 1 else ber.element(_OR, b"".join(filters))
 
 
+def all_encoded(filters: list[bytes]) -> bytes:
+    """Write a filter that finds what all of these find."""
+    return ber.element(_AND, b"".join(filters))
+
+
+def equality(attribute: bytes, value: bytes) -> bytes:
+    """Write the filter that finds entries with this value, every octet of which is data."""
+    if len(attribute) + len(value) + 4 < ber.LONG:
+        return b"%c%c\x04%c%b\x04%c%b" % (
+            _EQUAL,
+            len(attribute) + len(value) + 4,
+            len(attribute),
+            attribute,
+            len(value),
+            value,
+        )
+    return ber.sequence(ber.octets(attribute), ber.octets(value), tag=_EQUAL)
+
+
 def _filter(text: str, at: int, depth: int) -> tuple[bytes, int]:
     """Read the filter that begins at ``at``: its BER, and where it ends."""
     if depth > MAX_DEPTH:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from codomain.directory.filters import any_encoded, encode_filter
+from codomain.directory.filters import any_encoded
 from codomain.directory.link import (
     INVALID_CREDENTIALS,
     NO_SUCH_OBJECT,
@@ -29,6 +29,7 @@ from codomain.directory.link import (
 )
 from codomain.directory.messages import SCOPES
 from codomain.directory.pool import Pool, SlotError
+from codomain.directory.prompt import Started
 from codomain.directory.schema import SCHEMAS, Attributes, address_key, next_ranges
 from codomain.directory.servers import Servers, parse_server
 from codomain.directory.tls import Trust
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from codomain.directory.base import Recipient
+    from codomain.directory.exchange import Answer
     from codomain.directory.messages import Entry
     from codomain.directory.section import Section
     from codomain.directory.servers import Server
@@ -54,6 +56,9 @@ A caller with less time than that left says nothing about the server.
 
 WITNESSES_ENCODED = 64
 """Filters that are kept encoded: enough that strangers' addresses do not push out the witnesses."""
+
+READ_KEPT = 64
+"""Entries that are kept as they were read last: the witness of the next search is among them."""
 
 RANGES = 20
 """The most parts of one attribute that are fetched: 30,000 values of Active Directory."""
@@ -123,7 +128,11 @@ class LdapDirectory:
         self._trust = Trust(section.ca_file)
         self._witnesses = Witnesses(address_key(section.canary))
         # A witness stands beside a great many addresses.
-        self._encoded = lru_cache(WITNESSES_ENCODED)(lambda key: encode_filter(self.filter(key)))
+        self._encoded = lru_cache(WITNESSES_ENCODED)(
+            lambda key: self._schema.encoded(key, section.filter)
+        )
+        self._met: dict[bytes, Entry] = {}  # of the loop's thread
+        self._read: dict[str, tuple[dict[str, list[bytes]], Recipient]] = {}
 
     def peek(self, key: str) -> tuple[Recipient, ...] | None:  # noqa: ARG002 - the protocol's
         """Return None: every address is asked for."""
@@ -139,18 +148,12 @@ class LdapDirectory:
                 an earlier answer that still serves.
 
         """
-        return self.trace(key, timeout).recipients
+        return self._find(key, timeout)[1]
 
     def trace(self, key: str, timeout: float) -> LdapTrace:
         """Find an address and tell how: see :meth:`find`."""
         began = time.monotonic()
-        until = began + min(timeout, self._section.timeout)
-        try:
-            with self._pool.slot(until):
-                server, recipients = self._ask_servers(key, until)
-        except SlotError:
-            self._observe("", "timeout", time.monotonic() - began)
-            raise
+        server, recipients = self._find(key, timeout)
         return LdapTrace(
             filter=self.filter(key),
             base=self._section.base,
@@ -158,6 +161,90 @@ class LdapDirectory:
             seconds=time.monotonic() - began,
             recipients=recipients,
         )
+
+    def _find(self, key: str, timeout: float) -> tuple[Server, tuple[Recipient, ...]]:
+        began = time.monotonic()
+        until = began + min(timeout, self._section.timeout)
+        try:
+            with self._pool.slot(until):
+                return self._ask_servers(key, until)
+        except SlotError:
+            self._observe("", "timeout", time.monotonic() - began)
+            raise
+
+    # --- on the event loop
+
+    def begin(self, key: str, timeout: float) -> Started | bool:
+        """Begin a search for the loop (:class:`codomain.directory.prompt.Prompt`)."""
+        try:
+            if not self._pool.try_slot():
+                return True
+        except DirectoryError:
+            return False
+        link, began = None, time.monotonic()
+        try:
+            server = self._servers.first_up()
+            link = None if server is None else self._pool.take(server)
+            if server is None or link is None:
+                return False
+            until = began + min(timeout, self._section.timeout)
+            other = self._servers.another([server])
+            beside = self._witnesses.beside(key)
+            share = (began + until) / 2 if other else until
+            started = Started(link, key, beside, began, until, share)
+        except DirectoryError:  # it was closed meanwhile
+            return False
+        finally:
+            if link is None:
+                self._pool.free_slot()
+        self._send(started)
+        return started
+
+    def _send(self, started: Started) -> None:
+        section, link = self._section, started.link
+        try:
+            sought = self._sought(started.keys)
+            started.collector = link.begin(
+                section.base,
+                section.scope,
+                sought,
+                self._schema.attributes,
+                started.share,
+                self._met,
+            )
+        except Exception as error:  # noqa: BLE001  # the thread that goes on raises it
+            started.failure = error
+
+    def conclude(self, started: Started) -> tuple[Recipient, ...] | None:
+        """Return what a search has found, if that is plain; None: :meth:`resume`, in a thread."""
+        answer, key, beside = started.answer, started.key, started.beside
+        if answer is None or answer.done.code or answer.references or started.failure:
+            return None
+        if any(next_ranges(entry.raw) for entry in answer.entries):
+            return None
+        found = self._found(started.link, started.keys, answer, started.share)
+        recipients = found[key]
+        if recipients:
+            self._witnesses.seen(recipients[0].dn, key)
+        elif not (found[beside] if beside else not self._witnesses.canary):
+            return None
+        link = started.link
+        link.used()
+        self._pool.give_back(link)
+        self._pool.free_slot()
+        result = "found" if recipients else "not_found"
+        self._observe(link.server.uri, result, time.monotonic() - started.began)
+        self._servers.answered(link.server)
+        return recipients
+
+    def resume(self, started: Started) -> tuple[Recipient, ...]:
+        """Go on in a thread with a search that was begun; as :meth:`find` from then on."""
+        try:
+            return self._ask_servers(started.key, started.until, started)[1]
+        finally:
+            self._pool.free_slot()
+
+    # --- in a thread
 
     def filter(self, key: str) -> str:
         """Return the filter that is sent for an address."""
@@ -180,19 +267,22 @@ class LdapDirectory:
         """Close all connections; searches under way end with DirectoryError."""
         self._pool.close()
 
-    def _ask_servers(self, key: str, until: float) -> tuple[Server, tuple[Recipient, ...]]:
+    def _ask_servers(
+        self, key: str, until: float, started: Started | None = None
+    ) -> tuple[Server, tuple[Recipient, ...]]:
         tried: list[Server] = []
         faults: list[str] = []
         while len(tried) < TRIES:
-            server = self._servers.choose(tried)
+            first = None if tried else started
+            server = self._servers.choose(tried) if first is None else first.link.server
             if server is None:
                 break
             tried.append(server)
-            share = until
-            if len(tried) < TRIES and self._servers.another(tried):
+            share = until if first is None else first.share
+            if first is None and len(tried) < TRIES and self._servers.another(tried):
                 share = (time.monotonic() + until) / 2  # a silent one leaves time for the next
             try:
-                return server, self._ask(server, key, share)
+                return server, self._ask(server, key, share, first)
             except DirectoryError as error:
                 faults.append(str(error))
         if not tried:
@@ -201,12 +291,14 @@ class LdapDirectory:
             faults.append(f"no server is up; the next try is in {wait:.0f} s")
         raise DirectoryError("; ".join(faults))
 
-    def _ask(self, server: Server, key: str, until: float) -> tuple[Recipient, ...]:
+    def _ask(
+        self, server: Server, key: str, until: float, first: Started | None = None
+    ) -> tuple[Recipient, ...]:
         """Ask one server, and keep the books on it."""
-        began = time.monotonic()
+        began = time.monotonic() if first is None else first.began
         result = "error"
         try:
-            recipients = self._ask_once_or_twice(server, key, until)
+            recipients = self._ask_once_or_twice(server, key, until, first)
             result = "found" if recipients else "not_found"
         except DirectoryError as error:
             if isinstance(error, BrokenError) and error.timed_out:
@@ -234,12 +326,14 @@ class LdapDirectory:
             self._servers.failed(server)
             self._pool.discard_idle(server)
 
-    def _ask_once_or_twice(self, server: Server, key: str, until: float) -> tuple[Recipient, ...]:
+    def _ask_once_or_twice(
+        self, server: Server, key: str, until: float, first: Started | None
+    ) -> tuple[Recipient, ...]:
         """Ask over an idle connection, and over a new one where that proves dead."""
-        link = self._pool.take(server)
+        link = self._pool.take(server) if first is None else first.link
         if link is not None:
             try:
-                return self._ask_over(link, key, until)
+                return self._ask_over(link, key, until, first)
             except BrokenError as error:
                 if error.timed_out:
                     raise
@@ -248,10 +342,12 @@ class LdapDirectory:
         self._pool.add(link)
         return self._ask_over(link, key, until)
 
-    def _ask_over(self, link: Link, key: str, until: float) -> tuple[Recipient, ...]:
+    def _ask_over(
+        self, link: Link, key: str, until: float, first: Started | None = None
+    ) -> tuple[Recipient, ...]:
         keep = False
         try:
-            recipients = self._recipients(link, key, until)
+            recipients = self._recipients(link, key, until, first)
             keep = True
         except ResultError as error:
             keep = error.code not in SERVER_TROUBLE
@@ -263,10 +359,16 @@ class LdapDirectory:
                 self._pool.discard(link)
         return recipients
 
-    def _recipients(self, link: Link, key: str, until: float) -> tuple[Recipient, ...]:
+    def _recipients(
+        self, link: Link, key: str, until: float, first: Started | None
+    ) -> tuple[Recipient, ...]:
         """Search one address, and believe that nobody has it only where others are shown."""
-        beside = self._witnesses.beside(key)
-        found = self._search(link, [key, beside] if beside else [key], until)
+        if first is None:
+            beside = self._witnesses.beside(key)
+            found = self._search(link, [key, beside] if beside else [key], until)
+        else:
+            beside = first.beside
+            found = self._found(link, first.keys, first.finish(), until)
         recipients = found[key]
         if recipients:
             self._witnesses.seen(recipients[0].dn, key)
@@ -294,16 +396,26 @@ class LdapDirectory:
         self, link: Link, keys: Sequence[str], until: float
     ) -> dict[str, tuple[Recipient, ...]]:
         """Search some addresses, and keep the entries that have one by our own fold."""
+        section, sought = self._section, self._sought(keys)
+        attributes = self._schema.attributes
+        answer = link.search(section.base, section.scope, sought, attributes, until)
+        return self._found(link, keys, answer, until)
+
+    def _sought(self, keys: Sequence[str]) -> bytes:
+        """Write the filter of some addresses."""
         try:
-            sought = any_encoded([self._encoded(key) for key in keys])
+            return any_encoded([self._encoded(key) for key in keys])
         except ValueError as error:
             raise DirectoryError(f"filter: {error}") from error
-        attributes = tuple(self._schema.attributes)
-        answer = link.search(self._section.base, self._section.scope, sought, attributes, until)
+
+    def _found(
+        self, link: Link, keys: Sequence[str], answer: Answer, until: float
+    ) -> dict[str, tuple[Recipient, ...]]:
+        """Return the entries of an answer that have one of the addresses by our own fold."""
         entries = {}
         for entry in answer.entries:
             raw = self._complete(link, entry, until)
-            entries[entry.dn] = self._schema.recipient(entry.dn, Attributes(raw))
+            entries[entry.dn] = self._recipient(entry.dn, raw)
         found = {
             key: tuple(entry for entry in entries.values() if key in entry.addresses)
             for key in keys
@@ -315,6 +427,17 @@ class LdapDirectory:
                 code=0,
             )
         return found
+
+    def _recipient(self, dn: str, raw: dict[str, list[bytes]]) -> Recipient:
+        """Read an entry, unless it is just as it was the last time, as a witness is."""
+        before = self._read.get(dn)
+        if before is not None and before[0] == raw:
+            return before[1]
+        recipient = self._schema.recipient(dn, Attributes(raw))
+        if len(self._read) >= READ_KEPT:
+            self._read.clear()
+        self._read[dn] = raw, recipient
+        return recipient
 
     def _complete(self, link: Link, entry: Entry, until: float) -> dict[str, list[bytes]]:
         """Return an entry's attributes with the values that the server kept back."""

@@ -23,13 +23,14 @@ from pyasn1.error import PyAsn1Error
 
 from codomain.directory.ber import ProtocolError
 from codomain.directory.deadline import Deadline, DeadlineSocket, resolve
-from codomain.directory.exchange import exchange
+from codomain.directory.exchange import CHUNK, Collector, exchange, read_on
 from codomain.directory.messages import MAX_ID, Search
 from codomain.directory.tls import StrictTls, Trust
 from codomain.errors import DirectoryError
 
 if TYPE_CHECKING:
     from codomain.directory.exchange import Answer
+    from codomain.directory.messages import Entry
     from codomain.directory.section import Login
     from codomain.directory.servers import Server
 
@@ -176,22 +177,83 @@ class Link:
             ResultError: the server gave another result than success.
 
         """
-        guarded = None if self._connection is None else self._connection.socket
-        if guarded is None:
-            raise BrokenError(f"{self.server.uri}: closed", timed_out=False)
+        guarded = self._open_socket()
         self._deadline.begin(until)
-        self._last = self._last % MAX_ID + 1
         try:
-            seconds = math.ceil(self._deadline.left())
-            search = Search(base, scope, sought, attributes, SIZE_LIMIT, seconds)
+            search = self._request(base, scope, sought, attributes)
             answer = exchange(guarded, self._last, search)
         except _FAULTS as error:
             raise self._broken(error) from error
-        if answer.done.code != SUCCESS:
-            text = f"{self.server.uri}: {answer.done.describe()}"
-            raise ResultError(text, answer.done.code)
+        return self._checked(answer)
+
+    def begin(  # noqa: PLR0913, PLR0917  # a search, and what is remembered
+        self,
+        base: str,
+        scope: str,
+        sought: str | bytes,
+        attributes: tuple[str, ...],
+        until: float,
+        met: dict[bytes, Entry] | None = None,
+    ) -> Collector:
+        """Send a search as :meth:`search` does, but wait for nothing; :meth:`read` goes on.
+
+        ``met`` holds entries of earlier answers (:class:`Collector`).
+
+        Raises:
+            BrokenError: the connection failed, or the time was up.
+
+        """
+        guarded = self._open_socket()
+        self._deadline.begin(until)
+        try:
+            request = self._request(base, scope, sought, attributes).encode(self._last)
+            guarded.send_now(request)
+        except _FAULTS as error:
+            raise self._broken(error) from error
+        return Collector(self._last, met)
+
+    def fileno(self) -> int:
+        """Return the descriptor on which the answer to :meth:`begin` comes.
+
+        Raises:
+            BrokenError: it is closed.
+
+        """
+        return self._open_socket().fileno()
+
+    def read(self, collector: Collector, most: int) -> Answer | None:
+        """Take what is there, ``most`` octets and one chunk at most; None: more must come.
+
+        Raises:
+            BrokenError: the connection failed.
+
+        """
+        guarded = self._open_socket()
+        try:
+            while (data := guarded.recv_now(CHUNK)) is not None:
+                answer = collector.feed(data)
+                if answer is not None or not guarded.layered or collector.octets > most:
+                    return answer
+        except _FAULTS as error:
+            raise self._broken(error) from error
+        return None
+
+    def late(self) -> BrokenError:
+        """Give up a search whose time is up; the connection is of no more use."""
+        return self._broken(TimeoutError("timed out"))
+
+    def finish(self, collector: Collector, answer: Answer | None) -> Answer:
+        """Wait for the rest of a search that was begun; returns and raises as :meth:`search`."""
+        guarded = self._open_socket()
+        try:
+            whole = read_on(guarded, collector) if answer is None else answer
+        except _FAULTS as error:
+            raise self._broken(error) from error
+        return self._checked(whole)
+
+    def used(self) -> None:
+        """Take note that the server has answered."""
         self._used = time.monotonic()
-        return answer
 
     def usable(self) -> bool:
         """Tell whether a connection that was not in use may be used again."""
@@ -256,6 +318,27 @@ class Link:
         # SAFE_SYNC returns a tuple, which is true whatever happened: the result counts.
         _, result, _, _ = connection.bind(read_server_info=False)
         self._expect(result, "bindResponse")
+
+    def _open_socket(self) -> DeadlineSocket:
+        guarded = None if self._connection is None else self._connection.socket
+        if guarded is None:
+            raise BrokenError(f"{self.server.uri}: closed", timed_out=False)
+        return guarded
+
+    def _request(
+        self, base: str, scope: str, sought: str | bytes, attributes: tuple[str, ...]
+    ) -> Search:
+        """Count the search, and give it the time that is left."""
+        self._last = self._last % MAX_ID + 1
+        seconds = math.ceil(self._deadline.left())
+        return Search(base, scope, sought, attributes, SIZE_LIMIT, seconds)
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.done.code != SUCCESS:
+            text = f"{self.server.uri}: {answer.done.describe()}"
+            raise ResultError(text, answer.done.code)
+        self.used()
+        return answer
 
     def _addresses(self) -> list[list[Any]]:
         if self.server.scheme == "ldapi":

@@ -11,6 +11,7 @@ as can be; everything else goes through :class:`~codomain.directory.ber.Reader`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from codomain.directory import ber
@@ -29,6 +30,9 @@ SIZE_LIMIT_EXCEEDED = 4
 SYNC_REFRESH_REQUIRED = 4096
 """e-syncRefreshRequired (RFC 4533 section 2.6)."""
 
+SEARCHES_KEPT = 64
+"""Searches of which all but the filter is kept in BER: each directory has a few."""
+
 SCOPES = {"base": 0, "onelevel": 1, "subtree": 2}
 """The INI's ``scope`` as a number (RFC 4511 section 4.5.1.2)."""
 
@@ -36,6 +40,9 @@ _UNBIND, _SEARCH, _ABANDON = 0x42, 0x63, 0x50
 _ENTRY, _DONE, _REFERENCE, _EXTENDED, _INTERMEDIATE = 0x64, 0x65, 0x73, 0x78, 0x79
 _CONTROLS, _REFERRAL = 0xA0, 0xA3
 _NEVER_DEREFERENCE = 0
+
+_PLAIN_SUCCESS = b"\x0a\x01\x00\x04\x00\x04\x00"
+"""The body of nearly every result: success, no matchedDN, no text."""
 
 _RESULTS = {
     0: "success",
@@ -174,18 +181,27 @@ class Search:
             ValueError: the filter is none.
 
         """
-        operation = ber.sequence(
-            ber.octets(self.base),
-            ber.integer(SCOPES[self.scope], ber.ENUMERATED),
-            ber.integer(_NEVER_DEREFERENCE, ber.ENUMERATED),
-            ber.integer(self.size_limit),
-            ber.integer(self.time_limit),
-            ber.boolean(value=False),  # typesOnly
-            self.filter if isinstance(self.filter, bytes) else encode_filter(self.filter),
-            ber.sequence(*map(ber.octets, self.attributes)),
-            tag=_SEARCH,
+        before, after = _around_filter(
+            self.base, self.scope, self.size_limit, self.time_limit, self.attributes
         )
-        return _message(identity, operation, controls)
+        sought = self.filter if isinstance(self.filter, bytes) else encode_filter(self.filter)
+        return _message(identity, ber.element(_SEARCH, before + sought + after), controls)
+
+
+@lru_cache(SEARCHES_KEPT)
+def _around_filter(
+    base: str, scope: str, size_limit: int, time_limit: int, attributes: tuple[str, ...]
+) -> tuple[bytes, bytes]:
+    """Write what stands before the filter of a search, and what stands behind it."""
+    before = (
+        ber.octets(base),
+        ber.integer(SCOPES[scope], ber.ENUMERATED),
+        ber.integer(_NEVER_DEREFERENCE, ber.ENUMERATED),
+        ber.integer(size_limit),
+        ber.integer(time_limit),
+        ber.boolean(value=False),  # typesOnly
+    )
+    return b"".join(before), ber.sequence(*map(ber.octets, attributes))
 
 
 def abandon(identity: int, other: int) -> bytes:
@@ -224,6 +240,14 @@ def size(data: bytes | bytearray, at: int = 0) -> int:
     return whole
 
 
+def after_id(data: bytes, identity: int) -> bytes:
+    """Return what follows the messageID of a whole message; empty: it has another one."""
+    at = 2 if data[1] < ber.LONG else 2 + (data[1] & 0x7F)
+    written = ber.integer(identity)
+    stop = at + len(written)
+    return data[stop:] if data[at:stop] == written else b""
+
+
 def decode(data: bytes) -> Message:
     """Read one message, from its first octet to its last (see :func:`size`).
 
@@ -242,6 +266,8 @@ def decode(data: bytes) -> Message:
     controls = () if stop == end else _controls(data, stop, end)
     if tag == _ENTRY:
         return _entry(identity, data, start, stop, controls)
+    if tag == _DONE and data[start:stop] == _PLAIN_SUCCESS:
+        return Done(identity, SUCCESS, "", (), controls)
     body = Reader(data, start, stop)
     if tag in {_DONE, _EXTENDED}:
         return _done(identity, body, controls)

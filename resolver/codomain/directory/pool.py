@@ -34,7 +34,9 @@ class Pool:
         self._idle: list[Link] = []  # the one used last is last
         self._busy: set[Link] = set()
         self._closed = False
-        self._condition = threading.Condition()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
 
     @contextmanager
     def slot(self, until: float) -> Iterator[None]:
@@ -47,21 +49,44 @@ class Pool:
         """
         with self._condition:
             wait = max(0.0, until - time.monotonic())
-            if not self._condition.wait_for(lambda: self._free or self._closed, wait):
+            self._waiting += 1
+            try:
+                got = self._condition.wait_for(lambda: self._free or self._closed, wait)
+            finally:
+                self._waiting -= 1
+            if not got:
                 raise SlotError(f"all {self._size} connections are in use")
             self._check_open()
             self._free -= 1
         try:
             yield
         finally:
-            with self._condition:
-                self._free += 1
+            self.free_slot()
+
+    def try_slot(self) -> bool:
+        """Take a slot if there is one, without waiting; :meth:`free_slot` gives it back.
+
+        Raises:
+            DirectoryError: the directory was closed.
+
+        """
+        with self._lock:
+            self._check_open()
+            free = self._free > 0
+            self._free -= free
+            return free
+
+    def free_slot(self) -> None:
+        """Give a slot back."""
+        with self._lock:
+            self._free += 1
+            if self._waiting:
                 self._condition.notify()
 
     def take(self, server: Server) -> Link | None:
         """Return an idle connection to a server that may be used; None: open one."""
         while True:
-            with self._condition:
+            with self._lock:
                 self._check_open()
                 mine = [link for link in self._idle if link.server == server]
                 if not mine:
@@ -93,7 +118,7 @@ class Pool:
 
     def give_back(self, link: Link) -> None:
         """Keep a connection that is in order for the next search."""
-        with self._condition:
+        with self._lock:
             self._busy.discard(link)
             if not self._closed:
                 self._idle.append(link)

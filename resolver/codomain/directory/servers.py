@@ -115,6 +115,19 @@ class Servers:
                 return server
             return None
 
+    def first_up(self) -> Server | None:
+        """Return the server that :meth:`choose` would give, if it is up; None: it is on trial.
+
+        None also where all are cooling down.
+        """
+        with self._lock:
+            for server, state in self._states.items():
+                if not state.wait:
+                    return server
+                if state.again <= self._clock():
+                    return None
+            return None
+
     def another(self, tried: Collection[Server]) -> bool:
         """Tell whether a server beside those ``tried`` is believed to be up."""
         with self._lock:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from support.postfix import TRUSTED, UNIX, lab
+
+if TYPE_CHECKING:
+    from support.postfix import Lab
 
 INI = """
 [harvest]
@@ -24,7 +29,9 @@ GUESSER, OTHER = "198.51.100.7", "198.51.100.8"
 @pytest.mark.parametrize("milter", [False, True])
 def test_who_guesses_is_told_nothing_more(base: str, *, milter: bool) -> None:
     """450 4.7.1 for every recipient, known ones too; trusted clients and peers are exempt."""
-    with lab(INI, base=base, milter=milter) as gateway:
+    # smtpd takes no client's IPv6 address in XCLIENT without it.
+    main = {"inet_protocols": "all"}
+    with lab(INI, base=base, milter=milter, main=main) as gateway:
         postfix = gateway.gateway.postfix
         with postfix.connect(GUESSER) as session, postfix.connect(GUESSER) as another:
             another.docmd("MAIL", "FROM:<a@elsewhere.test>")
@@ -46,5 +53,15 @@ def test_who_guesses_is_told_nothing_more(base: str, *, milter: bool) -> None:
                 reply = gateway.reply(client, f"n{number}@corp.local")
                 assert reply.startswith("550 5.1.1")
             assert gateway.reply(client, "ann@corp.local").startswith("250 ")
+        _a_site_of_ipv6_counts_as_one(gateway)
         page = gateway.gateway.page("metrics")
         assert 'reason="harvest"' in page
+
+
+def _a_site_of_ipv6_counts_as_one(gateway: Lab) -> None:
+    """RFC 6177: a site has a /64 at least, and so as many addresses as it wants to guess from."""
+    for number in range(1, 7):
+        reply = gateway.reply(f"2001:db8:0:7::{number}", f"n{number}@corp.local")
+        assert reply.startswith("550 5.1.1")
+    assert gateway.reply("2001:db8:0:7:ffff:1:2:3", "ann@corp.local").startswith("450 4.7.1")
+    assert gateway.reply("2001:db8:0:8::1", "ann@corp.local").startswith("250 ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +13,12 @@ from codomain_cli.private_gateway import PrivateGateway
 from codomain_cli.private_postfix import PrivatePostfix
 from support.nextpostfix import MAIN
 from support.postfix import Lab, lab, wait_until
+from support.smtpscript import Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.nextpostfix import NextPostfix
 
 STRANGER = "198.51.100.7"
 
@@ -51,12 +56,78 @@ def test_with_the_primary_down_the_gateway_accepts_what_it_knows(folder: Path, b
             assert reply.startswith("451 4.4.1")
         assert _logged(gateway, "next system does not answer") == 1
         assert gateway.reply(STRANGER, "ann@plain.example").startswith("250 ")
+        # shown, and no reason to take the gateway out of service
+        assert (
+            gateway.gateway.page("readyz")
+            == "ready\ndirectory people up\nnext system primary down\n"
+        )
+        shown = _status(gateway)
+        assert "next system primary is suspended after " in shown
+        assert "Connection refused" in shown
         with primary:
             wait_until(
                 lambda: gateway.reply(STRANGER, "nobody@plain.example").startswith("550 5.1.1"),
                 60.0,
             )
             assert _logged(gateway, "next system answers again") == 1
+            assert "next system primary up\n" in gateway.gateway.page("readyz")
+            assert "next system primary is up\n" in _status(gateway)
+
+
+def _status(gateway: Lab) -> str:
+    return _run(gateway, "status")
+
+
+def _run(gateway: Lab, *arguments: str) -> str:
+    command = [sys.executable, "-c", "from codomain_cli.main import main; main()", *arguments]
+    done = subprocess.run(
+        [*command, "--config", str(gateway.gateway.ini)], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+CHAIN = """
+[domain chain.example]
+type = shared
+
+[connector {name}]
+smart_hosts = [127.0.0.1]:{port}
+address_spaces = chain.example
+allow_relay = yes
+cost = {cost}
+verify = callout
+verify_control = known@chain.example
+tls = none
+
+[callout]
+not_found_ttl = 0s
+on_failure = defer
+"""
+
+
+def test_with_the_first_of_a_chain_down_the_others_get_what_is_theirs(
+    base: str, behind: NextPostfix
+) -> None:
+    """As they did before: the first did not know it; who is new is deferred, never refused."""
+    with Script() as first:
+        first.taken = {"known@chain.example", "one@chain.example"}
+        ports = {"first": first.port, "second": behind.ports["second"]}
+        chain = [
+            CHAIN.format(name=name, port=port, cost=cost)
+            for cost, (name, port) in enumerate(ports.items(), 30)
+        ]
+        with lab(*chain, base=base) as gateway:
+            assert gateway.reply(STRANGER, "one@chain.example").startswith("250 ")
+            assert gateway.reply(STRANGER, "two@chain.example").startswith("250 ")
+            assert gateway.reply(STRANGER, "nobody@chain.example").startswith("550 5.1.1")
+            first.down()
+            for _ in range(3):
+                assert gateway.reply(STRANGER, "one@chain.example").startswith("250 ")
+                assert gateway.reply(STRANGER, "two@chain.example").startswith("250 ")
+                assert gateway.reply(STRANGER, "nobody@chain.example").startswith("451 4.4.1")
+                assert gateway.reply(STRANGER, "new@chain.example").startswith("451 4.4.1")
+            explained = _run(gateway, "explain", "two@chain.example", "--live")
+            assert f"OK smtp:[127.0.0.1]:{ports['second']} " in explained
 
 
 def _logged(gateway: Lab, text: str) -> int:
