@@ -107,6 +107,8 @@ def test_any_text_is_a_filter_or_a_value_error(text: str) -> None:
         data = encode_filter(text)
     except ValueError:
         return
+    if b"\xa0\0" in data[2:] or b"\xa1\0" in data[2:]:
+        return  # an empty set within another filter (RFC 4526), which pyasn1 cannot read
     search = Search("dc=x", "subtree", text).encode(1)
     assert data in search
     read, rest = decoder.decode(search, asn1Spec=messages_spec())

@@ -18,6 +18,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from codomain.address import parse_mailbox, parse_path, parse_recipient
+from codomain.callout.answer import Outcome
 from codomain.config import parse
 from codomain.decision import decide
 from codomain.directory.base import Kind, Recipient
@@ -26,12 +27,14 @@ from codomain.question import Door, Question
 from codomain.rules import rules_from
 from support.decisions import no_lookup, told
 from support.model import Model
+from support.nextsystems import says
 from support.questions import ini, questions, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from ipaddress import IPv4Address
 
+    from codomain.finding import Inquiry
     from codomain.rules import Rules
     from codomain.verdict import Verdict
     from support.world import Asked, Entry, World
@@ -115,14 +118,37 @@ def question(asked: Asked) -> Question:
         fingerprint=asked.certificate,
         smtputf8=asked.smtputf8,
         context=asked.context,
+        probe=asked.probe,
     )
 
 
-def answer(rules: Rules, peek: Directories, asked: Asked) -> Verdict:
+class Systems:
+    """What the next systems say, as the decision asks; each answer is missing at first."""
+
+    def __init__(self, asked_of: World) -> None:
+        self._seed = asked_of.answers
+        self._told: set[Inquiry] = set()
+
+    def __call__(self, inquiry: Inquiry) -> Outcome | None:
+        """Answer what has been asked."""
+        if inquiry not in self._told:
+            return None
+        return Outcome(says(self._seed, inquiry.connector, inquiry.address))
+
+    def fetch(self, inquiry: Inquiry) -> None:
+        """Ask."""
+        assert inquiry not in self._told, f"{inquiry} was there"
+        self._told.add(inquiry)
+
+
+def answer(rules: Rules, peek: Directories, systems: Systems, asked: Asked) -> Verdict:
     """Decide, and fetch as often as the decision needs something."""
     parsed = question(asked)
-    while isinstance(verdict := decide(rules, parsed, peek), Need):
-        peek.fetch(verdict)
+    while isinstance(verdict := decide(rules, parsed, peek, ask=systems), Need):
+        if verdict.inquiry is not None:
+            systems.fetch(verdict.inquiry)
+        else:
+            peek.fetch(verdict)
     return verdict
 
 
@@ -131,9 +157,9 @@ def in_world(seed: int, number: int = QUESTIONS_A_WORLD) -> Iterator[tuple[World
     draw = random.Random(seed)
     drawn = world(draw)
     rules = rules_from(parse(ini(drawn)), no_lookup)
-    peek = Directories(drawn)
+    peek, systems = Directories(drawn), Systems(drawn)
     for asked in questions(draw, drawn, number):
-        yield drawn, asked, answer(rules, peek, asked)
+        yield drawn, asked, answer(rules, peek, systems, asked)
 
 
 def differences(seed: int, number: int = QUESTIONS_A_WORLD) -> Iterator[Difference]:

@@ -28,26 +28,16 @@ from support.boxes import (
     read_policy,
     spaces_over,
 )
+from support.modelparts import GOES, Found, Standing, Verdict
+from support.nextsystems import NextSystems
 from support.world import Entry
 
 if TYPE_CHECKING:
+    from support.modelparts import Way
     from support.world import Asked, Domain, World
 
-Way = str | None
-"""The name of a connector, or a host of an entry that the configuration allows."""
-
-NO_ENTRY = Entry("", ())
 POSTMASTER = "postmaster"
-GOES = ("Deliver", "Redirect")
 LEADS_ON = (*GOES, "Relay", "Pass")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Who the client is."""
-
-    trusted: bool
-    peer_of: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,45 +63,13 @@ class Hop:
         return POSTMASTER in names and not makes_ascii(base) and not self.again
 
 
-@dataclass(frozen=True)
-class Found:
-    """How the directories answered."""
-
-    entry: Entry = NO_ENTRY
-    directory: str = ""
-    extension: str = ""
-    fault: str = ""
-
-    def __bool__(self) -> bool:
-        """Whether there is an entry."""
-        return bool(self.entry.dn)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A verdict in parts."""
-
-    word: str
-    address: str = ""
-    way: Way = None
-    diverted: bool = False
-    itself: bool = False  # the chain ended at an entry whose target is its own, or at none
-
-    def __str__(self) -> str:
-        """Write it in the words of the golden files."""
-        if self.word == "Relay":
-            return f"Relay {self.way}" + (" diverted" if self.diverted else "")
-        if self.word in GOES:
-            return f"{self.word} {self.address}" + (f" via {self.way}" if self.way else "")
-        return self.word
-
-
 class Model:
     """The rules, for one world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.relaying = {system.name: system.relay for system in world.systems}
+        self.next = NextSystems(world)
         self.index: dict[tuple[str, tuple[str, str]], list[Entry]] = {}
         for directory, entries in world.entries.items():
             for entry in entries:
@@ -157,7 +115,7 @@ class Model:
             for s in world.systems
             if client is not None and any(client in ip_network(net) for net in s.peers)
         )
-        return Standing(trusted, peers)
+        return Standing(trusted, peers, probed=bool(peers) and asked.probe)
 
     def whose(self, name: str) -> Domain | None:
         """Step 2: find the domain of ours that is the longest match."""
@@ -307,13 +265,18 @@ class Model:
                 return Verdict("Refuse restricted")
             if not known and there.type == "authoritative" and not there.catch_all:
                 return Verdict("Defer fault")  # the MTA asks for it by itself, and it bounces
-        return Verdict("Redirect", target.text, way)
+        return self.asked(target, way, hop.who)
+
+    def asked(self, target: Box, way: Way, who: Standing) -> Verdict:
+        """Redirect to where no directory of ours looks, unless the system there says no."""
+        word = "" if way is None or who.probed else self.next.choose([way], target, probed=False)[1]
+        return Verdict(word or "Redirect", "" if word else target.text, None if word else way)
 
     def onward(self, target: Box, hop: Hop, mark: str) -> Verdict:
         """Resolve a target where it is ours, and find its next hop."""
         domain = self.whose(target.domain or "")
         if domain is None:
-            return Verdict("Redirect", target.text, self.first_way(target))
+            return self.asked(target, self.first_way(target), hop.who)
         met = (*hop.met, mark)
         if len(met) > self.world.max_depth and domain.type != "relay":
             return Verdict("Refuse loop")
@@ -389,12 +352,21 @@ class Model:
             if hop.domain.fallback == "mx":
                 return Verdict("Pass")
             return Verdict("Refuse no_route" if who.trusted else "Refuse relaying")
-        if not hop.met and not who.peer_of and not who.trusted:
+        if hop.met:  # a contact leads here: it may, and no system has had the mail
+            way, word = self.next.choose(covering, hop.box, probed=False)
+            way, word = (covering[0], "") if who.probed else (way, word)
+            return Verdict(word or "Relay", "", way or None, itself=True)
+        last = max((ways.index(w) + 1 for w in who.peer_of if w in ways), default=0)
+        earlier = [way for way in ways[:last] if way not in who.peer_of]
+        if not who.peer_of and not who.trusted:
             ways = [way for way in ways if self.relaying[way]]
-        if not ways:
-            return Verdict("Refuse relaying")
-        if not hop.met:
-            ways = ways[max((ways.index(w) + 1 for w in who.peer_of if w in ways), default=0) :]
-        if not ways:
-            return Verdict("Refuse loop")
-        return Verdict("Relay", "", ways[0], diverted=ways[0] != covering[0])
+            if not ways:
+                return Verdict("Refuse relaying")
+        way, word = self.next.choose(ways[last:], hop.box, probed=who.probed)
+        if not ways[last:]:
+            word = "Refuse unknown" if who.probed else "Refuse loop"
+        if word.startswith("Refuse") and not who.probed:
+            way = self.next.knowing(earlier, hop.box)
+            word = "" if way else word
+        by_map = self.next.choose(covering, hop.box, probed=who.probed)[0]
+        return Verdict(word) if word else Verdict("Relay", "", way, diverted=way != by_map)

@@ -75,6 +75,10 @@ def yes(draw: random.Random, share: float = 0.5) -> bool:
 def world(draw: random.Random) -> World:
     """Draw a configuration, and the entries of its directories."""
     systems = [_system(draw, number) for number in range(1, draw.randint(3, 6))]
+    if yes(draw, 0.3):
+        for system in systems:  # a chain, each of which is asked
+            system.spaces = tuple(dict.fromkeys((*system.spaces, SHARED[0])))
+            system.relay = system.verify = True
     names = draw.sample(OURS, draw.randint(3, len(OURS)))
     if not set(names) & set(HOMES):  # codomain check asks for one that is authoritative
         names.append(HOMES[0])
@@ -105,6 +109,8 @@ def world(draw: random.Random) -> World:
         certificates=(CERTIFICATE,) if yes(draw) else (),
         contexts=("submission",) if yes(draw) else (),
         peers_may_relay=yes(draw, 0.3),
+        on_failure=draw.choice(("accept", "defer")),
+        answers=draw.randrange(1000),
     )  # fmt: skip
 
 
@@ -119,6 +125,7 @@ def _system(draw: random.Random, number: int) -> System:
         peers=draw.choice(
             ((address,), (address, "203.0.113.0/24"), (address, "2001:db8:5::/64"), ("192.0.2.11",))
         ),
+        verify=yes(draw),
     )
 
 
@@ -208,6 +215,7 @@ def questions(draw: random.Random, asked_of: World, number: int) -> Iterator[Ask
             certificate=draw.choice(CERTIFICATES) if told else "",
             context=draw.choice(("", "", "", "inbound", "submission")) if told else "",
             smtputf8=draw.choice((True, True, False)) if door == "milter" else None,
+            probe=told and yes(draw, 0.2),
         )
 
 
@@ -222,6 +230,8 @@ def _recipient(draw: random.Random, known: list[str]) -> str:
     """Draw a recipient as it is written without quotes."""
     if yes(draw, 0.02):
         return draw.choice(("", "postmaster", "PostMaster", "webmaster", "ann", "@", "postmaster@"))
+    if yes(draw, 0.1):
+        return f"{draw.choice(NAMES)}@{draw.choice(SHARED)}"
     if known and yes(draw, 0.4):
         local, _, domain = draw.choice(known).rpartition("@")
         local = local.strip('"')
@@ -278,6 +288,8 @@ def _common(asked_of: World) -> str:
 hostname = {asked_of.hostname}
 postmaster = {asked_of.postmaster}
 postfix = off
+[callout]
+on_failure = {asked_of.on_failure}
 [trust]
 trusted_networks = {", ".join(asked_of.networks)}
 trust_sasl = {_word(asked_of.trust_sasl)}
@@ -308,7 +320,9 @@ smart_hosts = {", ".join(system.hosts)}
 address_spaces = {", ".join(system.spaces)}
 allow_relay = {_word(system.relay)}
 cost = {system.cost}
-peers = {", ".join(system.peers)}"""
+peers = {", ".join(system.peers)}
+verify = {"callout" if system.verify else "none"}
+verify_control = {"postmaster@open.test" if system.verify else ""}"""
 
 
 def _word(value: bool) -> str:  # noqa: FBT001  # a formatter of one value

@@ -36,6 +36,7 @@ class System:
     relay: bool = False
     cost: int = 10
     peers: tuple[str, ...] = ()
+    verify: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class World:
     certificates: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ()
     peers_may_relay: bool = False
+    on_failure: str = "accept"
+    answers: int = 0  # what the systems say that are asked (support.nextsystems)
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,4 @@ class Asked:
     certificate: str = ""
     context: str = ""
     smtputf8: bool | None = None
+    probe: bool = False

@@ -15,7 +15,7 @@ import pytest
 import codomain
 from codomain.address import parse_mailbox
 from codomain.verdict import Deliver, Pass, Redirect, Relay
-from support import boxes, differing, model, world
+from support import boxes, differing, model, modelparts, nextsystems, world
 from support.differing import QUESTIONS_A_WORLD, differences, in_world
 from support.model import Model
 from support.world import Asked, Domain, Entry, System, World
@@ -93,7 +93,7 @@ def test_the_model_defers_while_the_directory_is_down(client: str, recipient: st
     assert verdict == "Defer directory"
 
 
-@pytest.mark.parametrize("module", [model, boxes, world])
+@pytest.mark.parametrize("module", [model, modelparts, boxes, nextsystems, world])
 def test_the_model_imports_nothing_of_codomain(module: object) -> None:
     """Two that share a parser would share its faults."""
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))  # type: ignore[attr-defined]
@@ -121,7 +121,7 @@ def test_the_questions_draw_every_verdict() -> None:
     assert words == {
         "Pass", "Deliver", "Redirect", "Relay", "Refuse unknown", "Refuse relaying",
         "Refuse malformed", "Refuse loop", "Refuse no_route", "Refuse restricted",
-        "Refuse smtputf8", "Defer directory", "Defer ambiguous", "Defer fault",
+        "Refuse smtputf8", "Defer directory", "Defer ambiguous", "Defer fault", "Defer callout",
     }  # fmt: skip
 
 

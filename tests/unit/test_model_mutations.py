@@ -61,8 +61,8 @@ MUTATIONS = [
     Mutation(
         "an outage delivers nothing unchecked where an entry was found",
         "decision.py",
-        "if not domain.outage_deliver or self.known or way is None or text is None:",
-        "if not domain.outage_deliver or way is None or text is None:",
+        "if not chosen or self.known or way is None or text is None:",
+        "if not chosen or way is None or text is None:",
     ),
     Mutation(
         "an outage sends nothing back to where it came from",
@@ -138,6 +138,36 @@ MUTATIONS = [
         "unresolved.py",
         "ways, earlier = covering[last + 1 :], covering[: last + 1]",
         "ways, earlier = [w for w in covering if w.name not in peers], covering[: last + 1]",
+    ),
+    Mutation(
+        "a system that does not say ends the chain",
+        "unresolved.py",
+        "return self._unsure(way)",
+        "continue",
+    ),
+    Mutation(
+        "a system that only refused it before is no proof",
+        "unresolved.py",
+        "doubted = doubted or way",
+        "pass",
+    ),
+    Mutation(
+        "another gateway's call-out is answered without asking on",
+        "unresolved.py",
+        "outcome = Outcome.UNSURE if self._probed else self._asker.outcome(way, address)",
+        "outcome = self._asker.outcome(way, address)",
+    ),
+    Mutation(
+        "a system that had the mail gets back only what it knows",
+        "unresolved.py",
+        "if way.verify and self._asker.outcome(way, address) is Outcome.KNOWN:",
+        "if way.verify and self._asker.outcome(way, address) is not Outcome.UNKNOWN:",
+    ),
+    Mutation(
+        "a contact's target is asked of its system",
+        "contacts.py",
+        "(no := self.ways.check(way, target)) is not None",
+        "(no := self.ways.check(None, target)) is not None",
     ),
     Mutation(
         "a directory that is down ends the search",
