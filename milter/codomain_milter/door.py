@@ -53,7 +53,8 @@ class MilterDoor:
 
     def __init__(self, in_force: InForce, loop: asyncio.AbstractEventLoop, tracer: Tracer) -> None:
         """Take the runtime in force, the loop that resolves, and the instance's tracer."""
-        self._in_force = in_force
+        self.in_force = in_force
+        """What a reload swaps the runtime of."""
         self._loop = loop
         self.tracer = tracer
         self.memo = Memo()
@@ -68,7 +69,7 @@ class MilterDoor:
     @property
     def runtime(self) -> Runtime:
         """The configuration in force; a callback reads it once."""
-        return self._in_force.runtime
+        return self.in_force.runtime
 
     @property
     def busy(self) -> int:

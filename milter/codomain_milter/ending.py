@@ -14,6 +14,7 @@ from codomain_milter.trace import FIELD, UNSEEN
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+    from codomain.runtime import Runtime
     from codomain_milter.door import MilterDoor
     from codomain_milter.envelope import Envelope
     from codomain_milter.session import Context
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Ending:
     """One message that has come to its end."""
 
-    __slots__ = ("_client", "_door", "_envelope", "_marks", "_seen")
+    __slots__ = ("_client", "_door", "_envelope", "_marks", "_replaced", "_seen")
 
     def __init__(
         self, door: MilterDoor, client: IPv4Address | IPv6Address | None, envelope: Envelope
@@ -33,20 +34,21 @@ class Ending:
         self._envelope = envelope
         tracer, traces, sender = door.tracer, envelope.traces, envelope.sender
         self._seen = tracer.read(traces) if traces else UNSEEN
-        self._marks = {
-            tracer.mark(taken.connector, taken.key, sender): taken.connector
-            for taken in envelope.taken
-            if taken.connector and not taken.shadow
-        }
+        self._replaced = False
+        self._marks: dict[str, str] = {}
         """The marks of the recipients that leave by a connector, in their order."""
+        for taken in envelope.taken:
+            if taken.target:
+                self._replaced = True
+            if taken.connector and not taken.shadow:
+                self._marks[tracer.mark(taken.connector, taken.key, sender)] = taken.connector
 
-    def refused(self, context: Context) -> bool:
+    def refused(self, runtime: Runtime, context: Context) -> bool:
         """Tell whether it goes in a circle, and count and log it if it does.
 
         The MTA is to answer 554 5.4.6; in shadow mode it is only counted.
         """
         envelope = self._envelope
-        runtime = self._door.runtime
         loop = ""
         if envelope.hops > runtime.config.milter.max_hops:
             loop = f"{envelope.hops} Received fields"
@@ -76,13 +78,15 @@ class Ending:
 
     def carry_out(self, context: Context) -> None:
         """Change the envelope and the trace fields."""
-        changes = self._envelope.changes()
-        for target, parameters in changes.add:
-            context.addrcpt(f"<{target}>", parameters or None)
-        for given in changes.delete:
-            context.delrcpt(given)
-        for number in reversed(self._seen.forged):
-            context.chgheader(FIELD, number, None)
+        if self._replaced:
+            changes = self._envelope.changes()
+            for target, parameters in changes.add:
+                context.addrcpt(f"<{target}>", parameters or None)
+            for given in changes.delete:
+                context.delrcpt(given)
+        if self._seen.forged:
+            for number in reversed(self._seen.forged):
+                context.chgheader(FIELD, number, None)
         if self._marks:
             context.addheader(FIELD, self._door.tracer.value(self._marks), 0)
 

@@ -56,7 +56,11 @@ SILENT = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_EOH
 LENGTHS = frozenset(map(len, FIELDS))
 """How long the names of the fields are that matter."""
 
-_CONTINUE = Outcome.CONTINUE  # at hand: an enum's members are found slowly
+# At hand: between two callbacks the MTA's processes empty the processor's caches, so that
+# each name that has to be looked up in another object costs a visit to main memory.
+_TAKEN = Outcome.CONTINUE
+_CONTINUE = milter.CONTINUE
+_NOREPLY = milter.NOREPLY
 
 
 def listen(door: MilterDoor, place: Place, mode: int) -> None:
@@ -113,8 +117,6 @@ def stop() -> None:
 
 
 def _status(outcome: Outcome) -> int:
-    if outcome is _CONTINUE:
-        return milter.CONTINUE
     return milter.REJECT if outcome is Outcome.REJECT else milter.TEMPFAIL
 
 
@@ -147,63 +149,66 @@ class _Hooks:
         hostaddr: tuple[object, ...] | str | None,
     ) -> int:
         """Take the client's address (xxfi_connect)."""
-        session = self._session(context)
+        session = context.getpriv() or self._old(context)
         session.connect(hostaddr)
         return self._quiet(session, milter.P_NR_CONN)
 
     def mail(self, context: milter.Context, sender: bytes, *parameters: bytes) -> int:
         """Begin a message (xxfi_envfrom)."""
-        session = self._session(context)
+        session = context.getpriv() or self._old(context)
         session.mail(sender, *parameters)
-        return self._quiet(session, milter.P_NR_MAIL)
+        return _NOREPLY if not self._waits else self._quiet(session, milter.P_NR_MAIL)
 
     def rcpt(self, context: milter.Context, recipient: bytes, *parameters: bytes) -> int:
         """Decide on a recipient (xxfi_envrcpt)."""
         try:
-            return _status(self._session(context).rcpt(recipient, *parameters))
+            session = context.getpriv() or self._old(context)
+            outcome = session.rcpt(recipient, *parameters)
+            return _CONTINUE if outcome is _TAKEN else _status(outcome)
         except BaseException:  # noqa: BLE001  # pymilter would take it for CONTINUE
             return milter.TEMPFAIL
 
     def header(self, context: milter.Context, name: str, value: bytes) -> int:
         """Look at a field (xxfi_header); by far the most callbacks are for others than ours."""
         if len(name) not in LENGTHS and not self._waits:
-            return milter.NOREPLY
-        session = self._session(context)
+            return _NOREPLY
+        session = context.getpriv() or self._old(context)
         session.header(name, value)
         return self._quiet(session, milter.P_NR_HDR)
 
     def eoh(self, context: milter.Context) -> int:
         """Pass the end of the header by (xxfi_eoh)."""
         if not self._waits:
-            return milter.NOREPLY
-        return self._quiet(self._session(context), milter.P_NR_EOH)
+            return _NOREPLY
+        return self._quiet(context.getpriv() or self._old(context), milter.P_NR_EOH)
 
     def eom(self, context: milter.Context) -> int:
         """End a message (xxfi_eom)."""
         try:
-            return _status(self._session(context).eom())
+            session = context.getpriv() or self._old(context)
+            outcome = session.eom()
+            return _CONTINUE if outcome is _TAKEN else _status(outcome)
         except BaseException:  # noqa: BLE001  # the same
             return milter.TEMPFAIL
 
     def abort(self, context: milter.Context) -> int:
         """Forget a message (xxfi_abort)."""
-        self._session(context).abort()
-        return milter.CONTINUE
+        (context.getpriv() or self._old(context)).abort()
+        return _CONTINUE
 
     def close(self, context: milter.Context) -> int:
         """End a connection (xxfi_close)."""
         session = context.getpriv()
-        if isinstance(session, Session):
+        if session is not None:
             session.close()
         context.setpriv(None)
-        return milter.CONTINUE
+        return _CONTINUE
 
-    def _session(self, context: milter.Context) -> Session:
-        session = context.getpriv()
-        if not isinstance(session, Session):
-            # An MTA that is too old to negotiate.
-            session = Session(self._door, context)
-            context.setpriv(session)
+    def _old(self, context: milter.Context) -> Session:
+        """Begin the session of an MTA that is too old to negotiate, and waits for each reply."""
+        session = Session(self._door, context)
+        context.setpriv(session)
+        self._waits = True
         return session
 
     def _quiet(self, session: Session, step: int) -> int:

@@ -12,7 +12,6 @@ is one operation of a dict, and whatever they lose by a race is decided anew.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,11 +59,6 @@ class Shelf:
     def holds(self, runtime: Runtime) -> bool:
         """Tell whether it may still be looked at."""
         return self.runtime is runtime and self.epoch == runtime.cache.epoch
-
-    def look(self, recipient: bytes) -> Known | None:
-        """Return what is known of a recipient."""
-        known = self.known.get(recipient)
-        return known if known is not None and time.monotonic() < known.expires else None
 
     def keep(self, recipient: bytes, known: Known) -> None:
         """Keep a recipient; where there are too many, all begin anew."""

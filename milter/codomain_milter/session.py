@@ -13,15 +13,16 @@ Whatever goes wrong in a callback is ours: 451 4.3.5, counted, with its tracebac
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from codomain.address import Address, parse_path
 from codomain.callout import sign
 from codomain.question import Door as Kind
 from codomain.question import Question
+from codomain.trust import NOBODY
 from codomain.verdict import Defer, Deliver, Reason, Redirect, Refuse
 from codomain_milter import client, dsn
 from codomain_milter.ending import Ending, queue_id
@@ -33,6 +34,7 @@ from codomain_milter.trace import FIELD
 
 if TYPE_CHECKING:
     from codomain.runtime import Runtime
+    from codomain.trust import Standing
     from codomain_milter.door import MilterDoor
     from codomain_milter.envelope import Taken
     from codomain_milter.memo import Shelf
@@ -81,6 +83,9 @@ class Outcome(Enum):
     """Not now, with the reply that was set."""
 
 
+_CONTINUE = Outcome.CONTINUE  # at hand: an enum's members are found slowly
+
+
 class Session:
     """One connection."""
 
@@ -95,6 +100,7 @@ class Session:
         "_nobody",
         "_replaces",
         "_shelf",
+        "_standing",
         "silent",
     )
 
@@ -115,6 +121,7 @@ class Session:
         self._nobody = False  # connect failed, so whose mail it is stays unknown
         self._asker: object = None  # whose shelf it is
         self._shelf: Shelf | None = None
+        self._standing: Standing = NOBODY  # the asker's, once there is a shelf
         door.opened()
 
     def connect(self, hostaddr: object) -> None:
@@ -139,19 +146,25 @@ class Session:
         """Decide on a recipient."""
         if not self._nobody:
             try:
-                runtime = self._door.runtime
+                runtime = self._door.in_force.runtime
                 envelope = self._envelope
                 if envelope is None:
-                    envelope = self._envelope = self._begun()
-                known = self._known(runtime, envelope).look(recipient)
-                if known is None or runtime.brake is not None:
+                    envelope = self._envelope = self._begun(runtime)
+                shelf = self._shelf
+                if shelf is None or not shelf.holds(runtime):
+                    shelf = self._settle(runtime, envelope)
+                known = shelf.known.get(recipient)
+                if known is None or monotonic() >= known.expires or self._held(runtime):
                     return self._decide(runtime, envelope, recipient, parameters)
                 self._door.hit(known)
-                _take(envelope, recipient, parameters, known.taken)
+                if known.taken.target:
+                    _take(envelope, recipient, parameters, known.taken)
+                else:
+                    envelope.taken.append(known.taken)
             except Exception as error:  # noqa: BLE001  # the same
                 self._door.broken(error)
             else:
-                return Outcome.CONTINUE
+                return _CONTINUE
         return self._refuse_all()
 
     def header(self, name: str, value: bytes) -> None:
@@ -170,14 +183,16 @@ class Session:
         if envelope is None:
             return Outcome.CONTINUE  # a message for nobody
         try:
+            runtime = self._door.in_force.runtime
             ending = Ending(self._door, self._client.address, envelope)
-            if ending.refused(self._context):
-                return self._reply(self._door.runtime, Reason.LOOP, "")
+            most = runtime.config.milter.max_hops
+            if (envelope.traces or envelope.hops > most) and ending.refused(runtime, self._context):
+                return self._reply(runtime, Reason.LOOP, "")
             ending.carry_out(self._context)
         except Exception as error:  # noqa: BLE001  # the same
             self._door.broken(error)
             return self._refuse_all()
-        return Outcome.CONTINUE
+        return _CONTINUE
 
     def abort(self) -> None:
         """Forget the message."""
@@ -188,16 +203,24 @@ class Session:
         self._envelope = None
         self._door.closed()
 
-    def _begun(self) -> Envelope:
+    def _held(self, runtime: Runtime) -> bool:
+        """Tell whether the client is under the harvest brake, whatever is remembered."""
+        brake = runtime.brake
+        return brake is not None and brake.holds(self._client.address, self._standing)
+
+    def _begun(self, runtime: Runtime) -> Envelope:
         """Return the message that MAIL began."""
         sender, parameters = self._mail
-        envelope = Envelope(unbracketed(sender))
-        if not self._client.local:
-            envelope.smtputf8 = bool(parameters) and announced(parameters)
-        envelope.probe = bool(parameters) and sign.among(parameters)
-        envelope.authenticated = client.authenticated(self._macro)
-        envelope.fingerprint = client.fingerprint(self._macro)
-        envelope.context = self._daemon or self._macro("{daemon_name}") or ""
+        macro = self._macro
+        envelope = Envelope(
+            unbracketed(sender),
+            None if self._client.local else bool(parameters) and announced(parameters),
+            client.authenticated(macro),
+            # Where none is trusted, two macros less are asked for.
+            client.fingerprint(macro) if runtime.trust.reads_certificates else "",
+            self._daemon or macro("{daemon_name}") or "",
+            bool(parameters) and sign.among(parameters),
+        )
         if self._asker != (asker := envelope.asker):
             self._asker, self._shelf = asker, None
         return envelope
@@ -224,24 +247,29 @@ class Session:
         # Each redirect that shadow mode does not carry out has to be counted.
         redirects = isinstance(verdict, Redirect) and not shadow
         if (redirects or isinstance(verdict, Deliver)) and answer.expires > 0:
-            expires = min(answer.expires, time.monotonic() + LIFETIME)
+            expires = min(answer.expires, monotonic() + LIFETIME)
             tally = self._door.tally(runtime, question, verdict)
-            self._known(runtime, envelope).keep(recipient, Known(expires, tally, new))
+            self._shelved(runtime, envelope).keep(recipient, Known(expires, tally, new))
         _take(envelope, recipient, parameters, new)
         return Outcome.CONTINUE
 
-    def _known(self, runtime: Runtime, envelope: Envelope) -> Shelf:
-        """Return where this message's kind of asker finds what it was told.
+    def _settle(self, runtime: Runtime, envelope: Envelope) -> Shelf:
+        """Find where this message's kind of asker finds what it was told, and its standing.
 
         Most connections bring message after message of one kind, whose standing need not be
         found anew.
         """
+        question = self._question(_ANYBODY, envelope)
+        standing = self._standing = runtime.trust.standing(question)
+        kind = (standing, question.smtputf8, question.context, question.probe)
+        shelf = self._shelf = self._door.memo.shelf(runtime, kind)
+        return shelf
+
+    def _shelved(self, runtime: Runtime, envelope: Envelope) -> Shelf:
+        """Return it; a purge or a reload may have come while the answer was under way."""
         shelf = self._shelf
         if shelf is None or not shelf.holds(runtime):
-            question = self._question(_ANYBODY, envelope)
-            standing = runtime.trust.standing(question)
-            kind = (standing, question.smtputf8, question.context, question.probe)
-            shelf = self._shelf = self._door.memo.shelf(runtime, kind)
+            return self._settle(runtime, envelope)
         return shelf
 
     def _question(self, recipient: Address, envelope: Envelope) -> Question:

@@ -1,6 +1,7 @@
 # The part of pymilter's C extension that is used (pymilter 1.0.5, libmilter 1.0.1).
 
 from collections.abc import Callable
+from typing import Any
 
 class error(Exception): ...  # noqa: N801, N818  # its name
 
@@ -12,7 +13,7 @@ class Context:
     def addheader(self, name: str, value: str, index: int = ..., /) -> None: ...
     def chgheader(self, name: str, index: int, value: str | None, /) -> None: ...
     def setpriv(self, value: object, /) -> object: ...
-    def getpriv(self) -> object: ...
+    def getpriv(self) -> Any: ...  # noqa: ANN401  # whatever setpriv was given
     def setsymlist(self, stage: int, symbols: str, /) -> None: ...
 
 CONTINUE: int

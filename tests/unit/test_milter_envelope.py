@@ -70,3 +70,8 @@ def test_a_thousand_recipients_are_a_thousand_changes() -> None:
     """Build 3: a message of 1,000 recipients."""
     found = changes(*(replaced(f"u{n}", f"t{n}@unix.example.net") for n in range(1000)))
     assert len(found.add) == len(found.delete) == 1000
+
+
+def test_nothing_changes_where_nobody_is_replaced() -> None:
+    """Build 3: recipients without a target stay as they were given."""
+    assert changes(kept("ann"), kept("bob")) == Changes((), ())

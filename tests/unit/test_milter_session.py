@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from codomain.brake import Brake
 from codomain.connectors import Connector
 from codomain.question import Door
-from codomain.trust import Standing
+from codomain.trust import NOBODY, Standing
 from codomain.verdict import (
     Defer,
     Deliver,
@@ -323,6 +324,41 @@ def test_a_client_under_the_brake_is_told_nothing_from_memory() -> None:
     assert made.session.rcpt(BOB) is Outcome.CONTINUE
     made.runtime.brake = SimpleNamespace(holds=lambda *_: True, unknown=lambda *_: False)  # type: ignore[assignment]
     assert made.session.rcpt(BOB) is Outcome.TEMPFAIL
+
+
+def test_with_a_brake_what_is_known_still_comes_from_memory() -> None:
+    """Issue: the brake is for who guesses; nobody else's mail waits for a decision anew."""
+    made = fakes(REDIRECT)
+    made.runtime.brake = Brake(0, 600.0)
+    for _ in range(3):
+        assert made.session.rcpt(BOB) is Outcome.CONTINUE
+    assert made.resolver.peeked == ["bob@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("standing", "outcome"),
+    [
+        (NOBODY, Outcome.TEMPFAIL),
+        (Standing(trusted=True), Outcome.CONTINUE),
+        (Standing(peer_of=("unix",)), Outcome.CONTINUE),
+    ],
+)
+def test_who_guesses_at_the_milter_is_told_nothing_of_whom_it_knew(
+    standing: Standing, outcome: Outcome
+) -> None:
+    """450 4.7.1 for known recipients, too, at once; trusted clients and peers are exempt."""
+    made = fakes(REDIRECT)
+    made.runtime.standing = lambda _question: standing
+    made.runtime.brake = Brake(1, 600.0)
+    made.resolver.verdicts |= {f"n{n}@example.com": Refuse(Reason.UNKNOWN) for n in range(2)}
+    assert made.session.rcpt(BOB) is Outcome.CONTINUE
+    for number in range(2):
+        assert made.session.rcpt(b"<n%d@example.com>" % number) is Outcome.REJECT
+    made.context.replies.clear()
+    assert made.session.rcpt(BOB) is outcome
+    assert [reply[:2] for reply in made.context.replies] == (
+        [("450", "4.7.1")] if outcome is Outcome.TEMPFAIL else []
+    )
 
 
 def test_the_end_of_a_message_for_nobody_changes_nothing() -> None:
