@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -20,6 +21,7 @@ import pytest
 
 from codomain_cli.background import Background
 from codomain_cli.private_postfix import free_ports
+from support.doors import policy_request
 from support.mta import SECONDS, STRANGER, Mta, symbols
 
 if TYPE_CHECKING:
@@ -366,18 +368,24 @@ def test_several_messages_in_one_connection(running: Site) -> None:
         assert mta.message("<ann@example.com>").deleted == []
 
 
-@pytest.mark.parametrize("stage", ["nothing", "connect", "mail", "rcpt", "data", "half"])
+STAGES = ["nothing", "connect", "mail", "rcpt", "data", "header", "end"]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "half"])
 def test_a_dropped_connection_is_forgotten(running: Site, stage: str) -> None:
     """Whatever the MTA dies of, nothing of it stays, and the milter serves on."""
     with Mta(running.socket) as mta:
-        if stage != "nothing":
-            mta.connect()
-        if stage in {"mail", "rcpt", "data", "half"}:
-            mta.mail()
-        if stage in {"rcpt", "data", "half"}:
-            mta.rcpt("<bob@example.com>")
-        if stage == "data":
-            mta.data()
+        last = STAGES.index("rcpt" if stage == "half" else stage)
+        steps = (
+            mta.connect,
+            mta.mail,
+            lambda: mta.rcpt("<bob@example.com>"),
+            mta.data,
+            lambda: mta.header("Received", "from a by b"),
+            lambda: mta.raw("E", b""),  # nobody reads what becomes of the recipients
+        )
+        for step in steps[:last]:
+            step()
         if stage == "half":
             mta.sock.sendall(struct.pack("!Lc", 4000, b"R") + b"<ann@exam")
     until(lambda: 'codomain_connections{door="milter"} 0.0' in running.metrics())
@@ -409,6 +417,71 @@ def test_forged_arguments_are_answered_plainly(running: Site, argument: bytes, r
         assert mta.rcpt("<ann@example.com>") == "c"
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        b"\0",
+        b"<\xff\xfe@b.test>\0",
+        b"<a@b.test\0SIZE=1\0",
+        b"<" + b"a" * 60_000 + b"@b.test>\0",
+        b"<a@b.test>\0" + b"X=y\0" * 15_000,
+        b"<a@b.test>\0SMTPUTF8=\xff\0%s%n\0",
+    ],
+    ids=["nothing", "no UTF-8", "a NUL", "a long address", "many parameters", "forged parameters"],
+)
+def test_a_forged_sender_changes_no_answer(running: Site, argument: bytes) -> None:
+    """Whatever stands in MAIL: who asks is a stranger, and recipients are what they are."""
+    with running.stranger() as mta:
+        mta.raw("M", argument)
+        assert mta.rcpt("<someone@elsewhere.test>") == DENIED
+        assert mta.rcpt("<bob@example.com>") == "c"
+        assert mta.data() == "c"
+        assert mta.end().deleted == ["<bob@example.com>"]
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        b"\0\0\0\0",
+        struct.pack("!Lc", 1, b"\xff"),
+        struct.pack("!Lc", 0x7FFFFFFF, b"R") + b"<ann@example.com>\0",
+        struct.pack("!Lc", 1, b"E"),
+        struct.pack("!Lc", 1, b"T") * 2,
+        struct.pack("!Lc", 17, b"R") + b"<no@corp.local>\0",
+        struct.pack("!Lc", 5, b"D") + b"M{a\0",
+        struct.pack("!Lc", 2, b"C") + b"\0",
+    ],
+    ids=["empty", "no command", "huge", "end", "data", "recipient", "half a macro", "no client"],
+)
+def test_what_no_mta_says_harms_nobody(running: Site, packets: bytes) -> None:
+    """Packets that are none, and steps out of their order: nobody else notices."""
+    with running.stranger() as honest, Mta(running.socket) as mta:
+        honest.mail()
+        mta.sock.sendall(packets)
+        mta.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while mta.sock.recv(65536):
+                pass
+        assert honest.rcpt("<nobody@corp.local>") == UNKNOWN
+        assert honest.rcpt("<ann@example.com>") == "c"
+    until(lambda: 'codomain_connections{door="milter"} 0.0' in running.metrics())
+
+
+def test_a_text_of_the_administrator_is_told_as_mtas_read_it(site: Site) -> None:
+    """Build 2: the MTA takes % for a format, so it is doubled; a long text has several lines."""
+    text = "100% unknown, %s and %n. " + "A sentence that goes on. " * 15
+    site.write(more=f"[replies]\nunknown.text = {text}\n")
+    with site.serve():
+        reply = site.reply(STRANGER, "<nobody@corp.local>")
+    lines = reply.split("\r\n")
+    assert len(lines) > 1
+    assert [line[:10] for line in lines] == ["550-5.1.1 "] * (len(lines) - 1) + ["550 5.1.1 "]
+    assert all(len(line) <= 510 for line in lines)  # RFC 5321 section 4.5.3.1.5
+    said = " ".join(line[10:] for line in lines)
+    assert said.replace("%%", "%") == f"Recipient address rejected: {text.strip()}"
+    assert said.count("%%") == 3
+
+
 def test_forged_dsn_arguments_add_no_argument(running: Site) -> None:
     """Build 3: nothing that a client wrote can become a further ESMTP argument."""
     with running.stranger() as mta:
@@ -416,6 +489,34 @@ def test_forged_dsn_arguments_add_no_argument(running: Site) -> None:
         mta.rcpt("<bob@example.com>", "NOTIFY=NEVER SIZE=1", "ORCPT=rfc822;a@b BODY=8BITMIME")
         mta.data()
         assert mta.end().added == [("<bob@unix.example.net>", "ORCPT=rfc822;bob@example.com")]
+
+
+def test_who_guesses_at_the_milter_is_told_nothing_at_the_policy_door(site: Site) -> None:
+    """[harvest]: braked at one door is braked at every door, whatever that one remembers."""
+    site.write(more="[harvest]\nlimit = 2\n")
+    closed = "[policyd]\nlisten =\n"
+    text = site.ini.read_text()
+    assert closed in text
+    site.ini.write_text(text.replace(closed, f"[policyd]\nlisten = unix:{site.folder}/p\n"))
+    request = policy_request(recipient="ann@example.com", client_address=STRANGER)
+    with site.serve(), socket.socket(socket.AF_UNIX) as policy, site.stranger() as mta:
+        policy.settimeout(SECONDS)
+        policy.connect(os.fspath(site.folder / "p"))
+
+        def asked() -> bytes:
+            policy.sendall(request)
+            return policy.recv(65536)
+
+        mta.mail()
+        assert [asked(), asked()] == [b"action=DUNNO\n\n"] * 2
+        assert mta.rcpt("<ann@example.com>") == "c"
+        for number in range(3):
+            assert mta.rcpt(f"<n{number}@corp.local>") == UNKNOWN
+        assert asked().startswith(b"action=450 4.7.1 ")
+        assert mta.rcpt("<ann@example.com>").startswith("450 4.7.1 ")
+        with site.stranger("198.51.100.99") as other:
+            other.mail()
+            assert other.rcpt("<ann@example.com>") == "c"
 
 
 def test_a_field_whose_name_is_no_utf8_is_passed_by(running: Site) -> None:
