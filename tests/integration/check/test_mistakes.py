@@ -56,6 +56,20 @@ def _worst(findings: list[Finding]) -> str:
     return next(s for s in ("error", "warning", "advice") if s in severities)
 
 
+def test_the_policies_spaces_stand_beside_their_domains(tmp_path: Path) -> None:
+    """Issue 10, item 2: each domain with the spaces that lie in it; that is no fault."""
+    policy = "[policy default]\\ndefault = yes\\naddress_spaces = corp.example.net, example.com"
+    findings, status = found("active-directory", tmp_path, f"codomain.ini: += {policy}")
+    assert status == 0
+    assert [one.what for one in findings if one.id == "policy.spaces"] == [
+        "domain example.com (shared): policy default: example.com (%m@example.com)",
+        (
+            "domain corp.example.net (authoritative):"
+            " policy default: corp.example.net (primary; %m@corp.example.net)"
+        ),
+    ]
+
+
 def test_the_table_has_sixty_mistakes() -> None:
     """Issue 8, must reach: 60 seeded mistakes in INI, main.cf, master.cf and .cf."""
     assert len({row.changes for row in ROWS}) >= 60
