@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import importlib
 import logging
 import signal
 from typing import TYPE_CHECKING
@@ -23,7 +25,6 @@ from codomain.errors import CodomainError, ListenError
 from codomain.log import event, set_up
 from codomain.metrics import Metrics
 from codomain.runtime import InForce, Runtime
-from codomain_cli.admin import Admin
 from codomain_cli.control import Control
 from codomain_cli.handlers import Handlers
 from codomain_cli.health import Health
@@ -45,12 +46,16 @@ if TYPE_CHECKING:
 
     from codomain.config import Config
     from codomain.sharedkeys import Purge
+    from codomain_cli.admin import Admin
 
 STOP_SECONDS = 10.0
 """What is under way at a stop is answered within this; systemd waits 90 (DefaultTimeoutStopSec)."""
 
 RETIRE_SECONDS = 5.0
 """A runtime that was replaced is closed this long after its last request's deadline."""
+
+ADVICE_LINES = 20
+"""What a start or a reload says of the configuration; one file may have thousands of faults."""
 
 HTTP_MODE = 0o660
 """The mode of the admin door's unix socket."""
@@ -123,11 +128,14 @@ class Daemon:
         handlers = Handlers(self._in_force, self._health, self._doors.refresh)
         control = Control(handlers.table())
         self._use_shared(loop)
-        admin = self._admin(handlers)
         config = self._in_force.runtime.config
-        await admin.open(config.http.listen, config.policyd.socket_group, HTTP_MODE)
+        await self._open()
         try:
-            await self._open()
+            admin = await self._open_admin(handlers)
+        except BaseException:
+            await self._close(0.0)
+            raise
+        try:
             await _open_control(control, config)
             watching = self._watch()
             try:
@@ -137,9 +145,7 @@ class Daemon:
             finally:
                 notify("STOPPING=1")
                 event(log, logging.INFO, "stopping")
-                await asyncio.gather(
-                    self._doors.stop(STOP_SECONDS), self._milter.stop(STOP_SECONDS)
-                )
+                await self._close(STOP_SECONDS)
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
@@ -151,12 +157,21 @@ class Daemon:
         if self._failed:
             raise CodomainError("libmilter ended by itself")
 
-    def _admin(self, handlers: Handlers) -> Admin:
-        """Make the admin door, and hear of refusals for its page from now on."""
+    async def _open_admin(self, handlers: Handlers) -> Admin:
+        """Open the admin door, and hear of refusals for its page from now on.
+
+        Mail is answered before: aiohttp alone takes as long to import as all else together.
+        The import is a thread's, so that the loop goes on with requests meanwhile.
+        """
         self._recent = Recent()
         logging.getLogger("codomain").addHandler(self._recent)
+        module = await asyncio.to_thread(importlib.import_module, "codomain_cli.admin")
+        gc.freeze()  # as the runtime does: what stays need not be looked through again
         self._pages = Pages(self._in_force, handlers, self._recent)
-        return Admin(self._metrics, self._health, self._in_force, self._pages)
+        admin: Admin = module.Admin(self._metrics, self._health, self._in_force, self._pages)
+        config = self._in_force.runtime.config
+        await admin.open(config.http.listen, config.policyd.socket_group, HTTP_MODE)
+        return admin
 
     def _watch(self) -> asyncio.Future[list[None]]:
         """Look after what changes by itself, and tell systemd that we do, until cancelled."""
@@ -183,6 +198,10 @@ class Daemon:
         except BaseException:
             await self._doors.stop(0.0)
             raise
+
+    async def _close(self, seconds: float) -> None:
+        """Close the doors of the MTA; what is under way is answered within so long."""
+        await asyncio.gather(self._doors.stop(seconds), self._milter.stop(seconds))
 
     def _use_shared(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let verdicts go when the second level of the cache says so, on a thread of its own."""
@@ -249,8 +268,12 @@ class Daemon:
         runtime = self._in_force.runtime
         self._metrics.reload_successful.set(1)
         self._metrics.reload_timestamp.set(runtime.loaded)
-        for line in runtime.warnings:
+        advice = runtime.warnings
+        for line in advice[:ADVICE_LINES]:
             event(log, logging.WARNING, "configuration", advice=line)
+        if len(advice) > ADVICE_LINES:
+            others = f"{len(advice) - ADVICE_LINES} lines more, which codomain check prints"
+            event(log, logging.WARNING, "configuration", advice=others)
         event(
             log,
             logging.INFO,

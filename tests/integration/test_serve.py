@@ -167,7 +167,7 @@ def test_a_socket_in_use_is_named_with_its_holder(site: Site) -> None:
     with site.serve() as first:
         done = run("serve", "--config", site.ini)
         assert done.returncode == 71
-        assert os.fspath(site.http) in done.stderr
+        assert os.fspath(site.policy) in done.stderr
         assert f"{first.pid}" in done.stderr
         assert site.ask("ann@example.com") == "action=DUNNO"
 
@@ -182,6 +182,18 @@ def test_a_port_in_use_is_named_with_its_holder(site: Site) -> None:
     assert done.returncode == 71
     assert f"127.0.0.1:{port}" in done.stderr
     assert f"{os.getpid()}" in done.stderr
+
+
+def test_a_port_of_the_admin_door_in_use_closes_the_doors_of_mail_again(site: Site) -> None:
+    """Bad input: mail's doors open first; where the admin door cannot, the start ends with 71."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = site.ini.read_text()
+        site.ini.write_text(text.replace(f"unix:{site.http}", f"inet:127.0.0.1:{port}"))
+        done = run("serve", "--config", site.ini)
+    assert done.returncode == 71
+    assert f"127.0.0.1:{port} is in use by" in done.stderr
+    assert not site.policy.exists()
 
 
 def test_a_directory_that_is_down_at_the_start_heals_by_itself(
