@@ -25,8 +25,8 @@ test: test-servers lint ## Check the style, then run all tests; PYTEST_ARGS="-k 
 demo: setup ## Send real mail through a private Postfix; KEEP=1 leaves it up until Ctrl-C
 	@$(BIN)/codomain demo $(if $(KEEP),--keep)
 
-bench: setup ## Measure the doors against a C server; BENCH_ARGS for its options
-	@$(BIN)/python bench/run.py $(BENCH_ARGS)
+bench: setup ## Measure everything into bench/RESULTS.md (20 minutes); BENCH_ARGS=--quick
+	@$(BIN)/python bench/report.py $(BENCH_ARGS)
 
 lint: setup ## Run ruff, mypy and import-linter
 	@echo '== ruff check'

@@ -63,9 +63,12 @@ static double random_unit(void)
     return (double)(random_state >> 11) / 9007199254740992.0;
 }
 
-static void draw(const char *distribution)
+/* Draws before the first request, and no more than are asked for: the server idles meanwhile. */
+static void draw(const char *distribution, uint64_t wanted)
 {
-    samples_count = strcmp(distribution, "each") == 0 ? keys : SAMPLES;
+    samples_count = wanted < SAMPLES ? wanted : SAMPLES;
+    if (strcmp(distribution, "each") == 0)
+        samples_count = keys;
     samples = malloc(samples_count * sizeof *samples);
     double *sums = malloc(keys * sizeof *sums), sum = 0;
     random_state ^= now();
@@ -215,7 +218,7 @@ int main(int argc, char **argv)
     struct epoll_event events[EVENTS];
 
     prepare();
-    draw(argv[6]);
+    draw(argv[6], wanted);
     messages = (uint32_t)(random_unit() * 1e9);
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &peers[i]};

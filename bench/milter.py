@@ -8,7 +8,7 @@ does not reply to it makes each message wait for 40 ms.  It needs root, because 
 
 Must reach: 0.95 of the C milter with one recipient, 0.90 with ten; DATA within 5 ms of what
 it takes with the C milter; 100,000 messages leave resident memory where it was after the
-first 1,000, within 5 MB.
+first 1,000, within 5 MB.  Prints PASS or MISS for each, and exits 1 where one is missed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from codomain_cli.background import Background
 from codomain_cli.private_postfix import PrivatePostfix, free_ports
+from figures import Limits, memory, used
 from support.mta import Mta
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CLIENTS = 4
+WARM = 400
+"""Messages before the first round: what every gateway has been asked for within a minute."""
+
 DELAY_ROUNDS = 6
 DELAY_LIMIT = 5.0
+LEAST = {1: 0.95, 10: 0.90}
+MEMORY_LIMIT = 5.0
 MESSAGE = (
     "Received: from a by b\r\nFrom: a@b.test\r\nSubject: x\r\nMessage-ID: <1@b.test>\r\n\r\nx\r\n"
 )
@@ -96,6 +102,8 @@ class Bench:
         self.ini = folder / "codomain.ini"
         self.ini.write_text(INI.format(folder=folder, listen=listen))
         self.daemon = Background(self.ini, folder)
+        self.pids: dict[int, int] = {}
+        """The processes of the milters, by their ports."""
         self.binary = folder / "null"
         subprocess.run(
             ["cc", "-O2", "-o", self.binary, HERE / "null_milter.c", "-lmilter", "-lpthread"],
@@ -148,52 +156,56 @@ class Bench:
         null = subprocess.Popen([self.binary, self.null])
         try:
             with self.daemon, self.postfix:
+                self.pids = {self.postfix.port: self.daemon.pid, self.other: null.pid}
                 for port in (self.postfix.port, self.other):
-                    self.rate(port, 40, 1)
+                    self.rate(port, WARM, 1)
                 yield
         finally:
             null.terminate()
             null.wait()
 
 
-def resident(pid: int) -> int:
-    """Return resident memory in KiB (proc(5))."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-
-
-def memory(bench: Bench, messages: int) -> tuple[int, int]:
-    """Drive the milter without Postfix; memory after the first 1,000, and at the end."""
-    after = 0
+def growth(bench: Bench, messages: int) -> float:
+    """Drive the milter without Postfix; megabytes from the first 1,000 messages to the end."""
+    after = 0.0
     for done in range(0, messages, 100):
         with Mta(bench.milter) as mta:
             mta.connect()
             for number in range(100):
                 mta.message(f"<u{(done + number) % 1000}@example.com>")
         if done + 100 == 1000:
-            after = resident(bench.daemon.pid)
-    return after, resident(bench.daemon.pid)
+            after = memory(bench.daemon.pid, "VmRSS")
+    return memory(bench.daemon.pid, "VmRSS") - after
 
 
-def compare(bench: Bench, rounds: int, count: int) -> None:
-    """Measure both in turns, and print the ratio of the medians and each round's."""
-    for recipients in (1, 10):
+def compare(bench: Bench, limits: Limits, rounds: int, count: int) -> None:
+    """Measure both in turns, and print the median of the rounds' ratios and each of them.
+
+    The CPU time of the milters' own processes is less of a target than a help: it varies
+    less than the rate where the machine has other work.
+    """
+    for recipients, least in LEAST.items():
         pairs = []
+        begun = {port: used(pid) for port, pid in bench.pids.items()}
         for number in range(rounds):
             order = [bench.postfix.port, bench.other][:: 1 if number % 2 else -1]
             rates = {port: bench.rate(port, count, recipients) for port in order}
             pairs.append((rates[bench.postfix.port], rates[bench.other]))
         ratio = statistics.median(ours / null for ours, null in pairs)
         ours, null = (statistics.median(column) for column in zip(*pairs, strict=True))
-        least = {1: 0.95, 10: 0.90}[recipients]
+        spent = [
+            (used(bench.pids[port]) - begun[port]) / rounds / count / 1e3
+            for port in (bench.postfix.port, bench.other)
+        ]
+        limits.least(f"messages of {recipients} recipients, of the C milter's", ratio, least)
         print(
-            f"{recipients:3} recipients: {ours:7.1f}/s, the C milter {null:7.1f}/s,"
-            f" ratio {ratio:.3f} (at least {least})",
+            f"      {ours:.1f}/s, the C milter {null:.1f}/s; its process"
+            f" {spent[0]:.0f} \u00b5s of CPU a message, the C milter's {spent[1]:.0f}; rounds",
             " ".join(f"{a / b:.2f}" for a, b in pairs),
         )
 
 
-def delays(bench: Bench, name: str) -> None:
+def delays(bench: Bench, limits: Limits, name: str) -> None:
     """Measure DATA with both in turns, and print how much longer it takes with ours."""
     took: dict[int, list[float]] = {bench.postfix.port: [], bench.other: []}
     for _ in range(DELAY_ROUNDS):
@@ -201,19 +213,18 @@ def delays(bench: Bench, name: str) -> None:
             milliseconds.extend(seconds * 1e3 for seconds in bench.data_delays(port, 50))
     ours, null = (sorted(took[port]) for port in (bench.postfix.port, bench.other))
     for label, at in (("median", len(ours) // 2), ("p99", len(ours) * 99 // 100), ("max", -1)):
-        print(
-            f"DATA over {name}, {label}: {ours[at]:.2f} ms, the C milter {null[at]:.2f} ms,"
-            f" {ours[at] - null[at]:+.2f} ms (at most +{DELAY_LIMIT:g})"
-        )
+        more = ours[at] - null[at]
+        limits.most(f"DATA over {name}, {label}, beyond the C milter", more, DELAY_LIMIT, "ms")
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--messages", type=int, default=400, help="in each round")
+    parser.add_argument("--messages", type=int, default=1000, help="in each round")
     parser.add_argument("--memory", type=int, default=100_000, help="messages; 0: leave it out")
     arguments = parser.parse_args()
+    limits = Limits()
     folder = Path(tempfile.mkdtemp(prefix="mb-"))
     folder.chmod(0o755)
     try:
@@ -222,13 +233,14 @@ def main() -> None:
             bench = Bench(folder / name, inet=name == "inet")
             with bench.running():
                 if name == "unix":
-                    compare(bench, arguments.rounds, arguments.messages)
-                delays(bench, name)
+                    compare(bench, limits, arguments.rounds, arguments.messages)
+                delays(bench, limits, name)
                 if arguments.memory and name == "unix":
-                    before, after = memory(bench, arguments.memory)
-                    print(f"memory: {before} KiB after 1,000, {after} after {arguments.memory}")
+                    more = growth(bench, arguments.memory)
+                    limits.most("resident memory since 1,000 messages", more, MEMORY_LIMIT, "MB")
     finally:
         shutil.rmtree(folder)
+    sys.exit(0 if limits.kept else 1)
 
 
 if __name__ == "__main__":

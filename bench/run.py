@@ -35,8 +35,8 @@ HERE = Path(__file__).resolve().parent
 SOURCES = ("floor", "load")
 
 TARGETS = {
-    ("uvloop", "unix"): 2.5,
-    ("uvloop", "inet"): 2.0,
+    ("uvloop", "unix"): 2.1,
+    ("uvloop", "inet"): 1.7,
     ("asyncio", "unix"): 3.2,
     ("asyncio", "inet"): 2.4,
 }

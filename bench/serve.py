@@ -3,7 +3,8 @@
 It is configured by an INI that it writes itself: one domain, one connector, and a files
 directory of as many mailboxes as the load asks for.  On SIGUSR1 it prints one line of JSON:
 how many requests were answered, and how many of them from the verdict cache.  On SIGHUP it
-drops what it has kept, as after a reload.
+drops what it has kept, as after a reload.  With ``--server`` it asks that LDAP server, which
+is filled by others, and on SIGHUP it forgets the answers too.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ address_spaces = exchange.example.com
 [domain exchange.example.com]
 type = relay
 [directory people]
-type = files
-path = {people}
 """
+
+FILES = "type = files\npath = {path}\n"
+LIVE = "type = ldap\nservers = {server}\nbase = dc=example,dc=com\nschema = {schema}\n"
 
 
 def write_people(path: Path, count: int) -> None:
@@ -50,23 +52,20 @@ def write_people(path: Path, count: int) -> None:
         for number in range(count):
             file.write(
                 f"dn: cn=user{number:05},ou=people,dc=example,dc=com\nobjectClass: user\n"
-                f"cn: user{number:05}\nmail: user{number:05}@example.com\n"
+                f"cn: user{number:05}\nsn: user\nmail: user{number:05}@example.com\n"
                 f"proxyAddresses: SMTP:user{number:05}@example.com\n\n"
             )
 
 
-async def serve(folder: Path, keys: int) -> None:
+async def serve(folder: Path, people: str) -> None:
     """Serve both doors over both transports until SIGTERM; say the inet ports when ready."""
-    people = folder / "people.ldif"
-    if not people.exists():
-        write_people(people, keys)
     text = INI.format(
         policy=f"unix:{folder}/policy, inet:127.0.0.1:0",
         map=f"unix:{folder}/map, inet:127.0.0.1:0",
-        people=people,
     )
     metrics = Metrics("bench")
-    doors = Doors(InForce(Runtime(config.parse(text), metrics)))
+    in_force = InForce(Runtime(config.parse(text + people), metrics))
+    doors = Doors(in_force)
     await doors.open()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -77,8 +76,13 @@ async def serve(folder: Path, keys: int) -> None:
         hits = sum(durations.hits.count for durations in metrics._durations.values())
         print(json.dumps({"requests": requests, "hits": hits}), flush=True)
 
+    def forget() -> None:
+        if "type = ldap" in people:
+            in_force.runtime.flush()
+        doors.refresh()
+
     loop.add_signal_handler(signal.SIGUSR1, tell)
-    loop.add_signal_handler(signal.SIGHUP, doors.refresh)
+    loop.add_signal_handler(signal.SIGHUP, forget)
     ports = {
         door: next(place[1] for place in places if isinstance(place, tuple))
         for door, places in doors.sockets.items()
@@ -94,14 +98,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("keys", type=int)
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), required=True)
+    parser.add_argument("--server", help="URI of an LDAP server in place of files")
+    parser.add_argument("--schema", default="active-directory")
     options = parser.parse_args()
+    file = options.folder / "people.ldif"
+    if options.server:
+        people = LIVE.format(server=options.server, schema=options.schema)
+    else:
+        people = FILES.format(path=file)
+        if not file.exists():
+            write_people(file, options.keys)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     if options.loop == "uvloop":
         import uvloop  # noqa: PLC0415  # the asyncio run works where it is not installed
 
-        uvloop.run(serve(options.folder, options.keys))
+        uvloop.run(serve(options.folder, people))
     else:
-        asyncio.run(serve(options.folder, options.keys))
+        asyncio.run(serve(options.folder, people))
 
 
 if __name__ == "__main__":
