@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Script:
         self._server.shutdown()
         self._server.server_close()
         for one in list(self._sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # whoever serves it holds it open beyond close()
             one.close()
         self._thread.join(BOUND)
 
