@@ -36,6 +36,8 @@ READERS = {
     "codomain/runtime.py": "when the configuration was loaded, for the metric",
     "codomain/shadow.py": "since when refusals are counted, for the report",
     "codomain/directory/synced.py": "the index's age; young or old: test_index_synced.py",
+    "codomain/callout/state.py": "when a next system failed last, for status",
+    "codomain/directory/dirsync.py": "synced, for its age",
     "codomain/directory/usn.py": "when all is loaded anew: at worst once too often",
     "codomain/directory/paged.py": "synced, for its age",
     "codomain/directory/syncrepl.py": "synced, for its age",
