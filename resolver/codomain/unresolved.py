@@ -87,12 +87,13 @@ class WaysOut:
         """Return the first of several that takes the address, as far as it can be told.
 
         One that does not say now and refused the address a while ago is passed over for one
-        behind it; where there is none, nothing is known.
+        behind it that knows the address.  One that takes anything proves nothing of it, so
+        it has the address only where ``on_failure`` accepts what is not known.
         """
         doubted = None
         for way in ways:
             if not way.verify:
-                return way
+                return self._unproved(way, doubted)
             outcome = Outcome.UNSURE if self._probed else self._asker.outcome(way, address)
             if outcome is Outcome.UNSURE:
                 return self._unsure(way)
@@ -100,13 +101,19 @@ class WaysOut:
                 doubted = doubted or way
                 self._trace("connector", f"{way.name}: it did not say, and refused it before")
                 continue
-            if outcome is not Outcome.UNKNOWN:
+            if outcome is Outcome.KNOWN:
                 return way
+            if outcome is Outcome.ANYTHING:
+                return self._unproved(way, doubted)
             self._trace("connector", f"{way.name}: the recipient is unknown there")
         if doubted is not None:
             return self._unsure(doubted)
         names = ", ".join(way.name for way in ways)
         return Refuse(Reason.UNKNOWN, detail=f"unknown to {names}")
+
+    def _unproved(self, way: Connector, doubted: Connector | None) -> Connector | Defer:
+        """Return a way that takes whatever comes, unless the address may have come to another."""
+        return way if doubted is None or self._rules.accepts_unsure else self._unsure(doubted)
 
     def _unsure(self, way: Connector) -> Connector | Defer:
         """Return what ``[callout] on_failure`` makes of a system that does not say."""

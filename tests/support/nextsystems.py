@@ -47,17 +47,23 @@ class NextSystems:
         doubted = ""
         for way in ways:
             if way not in self._asked:
-                return way, ""
+                return self._unproved(way, doubted)
             said = "unsure" if probed else self.outcome(way, box)
             if said == "unsure" and (probed or not self._accepts):
                 return "", "Defer callout"
             if said == "doubted":
                 doubted = doubted or way
+            elif said == "anything":
+                return self._unproved(way, doubted)
             elif said != "unknown":
                 return way, ""
         if doubted:
             return (doubted, "") if self._accepts else ("", "Defer callout")
         return "", "Refuse unknown"
+
+    def _unproved(self, way: str, doubted: str) -> tuple[str, str]:
+        """Let who takes anything have it, unless it may have come to another and we may wait."""
+        return ("", "Defer callout") if doubted and not self._accepts else (way, "")
 
     def knowing(self, ways: list[str], box: Box) -> str:
         """Return the first system that says that it knows the address, or nothing."""

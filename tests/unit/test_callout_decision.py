@@ -151,6 +151,23 @@ def test_what_was_unknown_a_while_ago_is_no_reason_to_refuse(where: str) -> None
     assert verdict(deferring, systems) == "Defer callout"
 
 
+@pytest.mark.parametrize(
+    ("second", "wanted"),
+    [
+        (KNOWN, "Relay second"),
+        (ANYTHING, "Defer callout"),
+        (UNKNOWN, "Defer callout"),  # third takes what comes
+        (UNSURE, "Defer callout"),
+        (DOUBTED, "Defer callout"),
+    ],
+)
+def test_who_takes_anything_gets_no_mail_of_a_system_that_is_down(
+    second: Outcome, wanted: str
+) -> None:
+    """on_failure = defer: the mailbox may have come to the first; the others would bounce it."""
+    assert verdict(rules_of(DEFER), Systems(first=DOUBTED, second=second)) == wanted
+
+
 def test_on_failure_defers_where_the_ini_says_so() -> None:
     """451 4.4.1, and no system behind it is asked in its place."""
     systems = Systems(first=UNSURE, second=KNOWN)
