@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from codomain import config as configuration
-from codomain.errors import CodomainError, ConfigError
+from codomain.errors import ConfigError
 from codomain_cli import maincf
+from codomain_cli.exits import AbsentError, RequestError
 from codomain_cli.loading import DEFAULT
 from codomain_cli.wire import (
     ANSWER_OCTETS,
     AnswerError,
     Request,
-    RequestError,
     read_answer,
     write_request,
 )
@@ -33,10 +33,6 @@ SECONDS = 40.0
 """How long a command waits for the daemon, which gives itself thirty."""
 
 _F = TypeVar("_F", bound="Callable[..., object]")
-
-
-class AbsentError(CodomainError):
-    """The daemon cannot be asked; exit status 75 (EX_TEMPFAIL)."""
 
 
 def socket_option(function: _F) -> _F:

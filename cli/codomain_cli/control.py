@@ -7,7 +7,7 @@ disturb mail.  What can be asked for is a table of handlers, which ``serve`` giv
 
     async def purge(arguments: Mapping[str, Any], peer: Peer) -> object: ...
 
-A handler returns what JSON can hold, or raises :class:`codomain_cli.wire.RequestError`.
+A handler returns what JSON can hold, or raises :class:`codomain_cli.exits.RequestError`.
 It runs on the event loop: what waits, waits in a thread.
 """
 
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from codomain.config import Endpoint
 from codomain.log import event
+from codomain_cli.exits import RequestError
 from codomain_cli.wire import (
     ANSWER_OCTETS,
     REQUEST_OCTETS,
-    RequestError,
     read_request,
     write_error,
     write_result,

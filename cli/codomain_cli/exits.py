@@ -1,4 +1,4 @@
-"""Exit statuses: sysexits(3)."""
+"""Exit statuses, sysexits(3), and the errors that only commands know."""
 
 from __future__ import annotations
 
@@ -40,3 +40,16 @@ class Exit(IntEnum):
 
 class UnavailableError(CodomainError):
     """Something that a command needs is not on this host, or not permitted; status 69."""
+
+
+class AbsentError(CodomainError):
+    """The daemon cannot be asked; exit status 75 (EX_TEMPFAIL)."""
+
+
+class RequestError(CodomainError):
+    """A request that the daemon does not carry out; the client is told why."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        """Take one of :data:`codomain_cli.wire.KINDS`, and what is wrong in words."""
+        super().__init__(text)
+        self.kind = kind

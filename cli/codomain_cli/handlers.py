@@ -37,10 +37,10 @@ from codomain.address import parse_path, parse_recipient
 from codomain.errors import CodomainError
 from codomain.log import event
 from codomain.metrics import LOOKUPS
+from codomain_cli.exits import RequestError
 from codomain_cli.health import servers_of
 from codomain_cli.livehandlers import LiveHandlers
 from codomain_cli.nextsystems import next_systems
-from codomain_cli.wire import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

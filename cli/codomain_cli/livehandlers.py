@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from codomain.decision import decide
 from codomain.finding import Need
 from codomain_cli.asking import Asking, question_of
+from codomain_cli.exits import RequestError
 from codomain_cli.explainobject import as_object
 from codomain_cli.explanation import InForce, Steps, explained
 from codomain_cli.memory import InDaemon
 from codomain_cli.shadowreport import as_object as report_object
-from codomain_cli.wire import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,6 +5,7 @@ Exit statuses are those of sysexits(3), and 1 for a negative answer.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import sys
@@ -22,10 +23,8 @@ from codomain.errors import (
     ListenError,
     RecordError,
 )
-from codomain_cli.caller import AbsentError
-from codomain_cli.exits import Exit, UnavailableError
+from codomain_cli.exits import AbsentError, Exit, RequestError, UnavailableError
 from codomain_cli.plain import printable
-from codomain_cli.wire import RequestError
 
 COMMANDS = {
     "serve": "codomain_cli.serve",
@@ -79,6 +78,9 @@ class Commands(click.Group):
         if module is None:
             return None
         command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        if not gc.isenabled():  # see main
+            gc.freeze()
+            gc.enable()
         return command
 
 
@@ -90,6 +92,7 @@ def codomain() -> None:
 
 def main() -> NoReturn:
     """Run the command line, and end the process with its status."""
+    gc.disable()  # what is imported stays: to look through it costs a short command a tenth
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale lacks is shown escaped
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))

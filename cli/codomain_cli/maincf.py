@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 from codomain.config import postfix_parameters
@@ -47,6 +45,8 @@ def read(
     """
     if where == "off":
         return {}
+    import subprocess
+
     command = _postconf()
     if command is None:
         return {}
@@ -81,6 +81,8 @@ def parse(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _postconf() -> str | None:
+    import shutil
+
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])
     return shutil.which("postconf", path=path)
 

@@ -9,9 +9,7 @@ command that answers at once must start at once.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,12 +63,16 @@ def terminal() -> tuple[int, bool]:
     if not sys.stdout.isatty():
         return 0, False
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    import shutil
+
     return shutil.get_terminal_size().columns, not plain
 
 
 def _folded(line: str, width: int) -> list[str]:
     if not width:
         return [line]
+    import textwrap
+
     return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
 
 

@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from codomain.errors import CodomainError
+from codomain_cli.exits import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,15 +61,6 @@ class Request:
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What it is to be done with."""
-
-
-class RequestError(CodomainError):
-    """A request that is not carried out; the client is told why."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        """Take one of :data:`KINDS`, and what is wrong in words."""
-        super().__init__(text)
-        self.kind = kind
 
 
 class AnswerError(CodomainError):

@@ -20,7 +20,8 @@ import pytest
 from codomain.directory.base import Kind, Recipient
 from codomain.directory.index import IndexWriter, index_path, source_of
 from codomain_cli.control import REQUEST_SECONDS
-from codomain_cli.wire import REQUEST_OCTETS, Request, RequestError, write_request
+from codomain_cli.exits import RequestError
+from codomain_cli.wire import REQUEST_OCTETS, Request, write_request
 from support.site import SECONDS, Site, run, until
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from codomain.metrics import Metrics
 from codomain.runtime import InForce, Runtime
 from codomain_cli.asking import Asking, question_of
 from codomain_cli.control import Peer
+from codomain_cli.exits import RequestError
 from codomain_cli.explain import explain_now
 from codomain_cli.explainobject import as_object
 from codomain_cli.livehandlers import LiveHandlers
-from codomain_cli.wire import RequestError
 from support.decisions import no_lookup
 from support.smtpscript import Script
 

@@ -23,9 +23,10 @@ from codomain.journal import log_refusal, log_shadow
 from codomain.log import LINES, VALUE_CHARACTERS, Limit, event, set_up
 from codomain.question import Question
 from codomain.verdict import Reason, Redirect, Refuse
+from codomain_cli.exits import RequestError
 from codomain_cli.main import run
 from codomain_cli.plain import printable, table
-from codomain_cli.wire import RequestError, read_answer, write_error, write_result
+from codomain_cli.wire import read_answer, write_error, write_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

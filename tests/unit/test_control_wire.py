@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from codomain.config import parse
 from codomain.rules import rules_from
+from codomain_cli.exits import RequestError
 from codomain_cli.handlers import forms_of
 from codomain_cli.wire import (
     KINDS,
     REQUEST_OCTETS,
     AnswerError,
     Request,
-    RequestError,
     read_answer,
     read_request,
     write_error,

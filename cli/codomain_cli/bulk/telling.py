@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codomain.errors import CodomainError
-from codomain_cli.caller import AbsentError, call
+from codomain_cli.caller import call
+from codomain_cli.exits import AbsentError
 from codomain_cli.handlers import ADDRESSES
 
 if TYPE_CHECKING:

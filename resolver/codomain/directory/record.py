@@ -58,7 +58,9 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _PART = ";range"
-_READ = frozenset({"proxyaddresses", "targetaddress", *map(str.lower, PLAIN_ADDRESSES)})
+_READ_PARTS = frozenset(
+    name.lower() + _PART for name in ("proxyAddresses", "targetAddress", *PLAIN_ADDRESSES)
+)
 _PREFIX = re.compile(r"[A-Za-z0-9]+:")
 _BLANKS = " \t"
 _mailbox = lru_cache(maxsize=REPEATS)(parse_mailbox)
@@ -122,9 +124,9 @@ def recipient_of(record: Record, place: str) -> Recipient | None:
     """
     if record.dn and "=" not in record.dn:
         raise RecordError(f"{shown(record.dn)} is no DN")
-    for name in record.attributes:
-        if name.endswith(_PART) and name.removesuffix(_PART) in _READ:
-            raise RecordError(f"a part of the values of {name.removesuffix(_PART)} only (range=)")
+    if not _READ_PARTS.isdisjoint(record.attributes):
+        part = min(_READ_PARTS.intersection(record.attributes)).removesuffix(_PART)
+        raise RecordError(f"a part of the values of {part} only (range=)")
     classes = {name.lower() for name in _texts(record, "objectClass")}
     primary, addresses = _addresses(record)
     target = _target(record)

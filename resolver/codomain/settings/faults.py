@@ -7,7 +7,6 @@ In flow what is wrong and where; out flow lines in the order of the files::
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -94,6 +93,8 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """Return the right word that is nearest to a wrong one; empty: none is near."""
     if len(word) > WORD_CHARACTERS:
         return ""
+    import difflib  # noqa: PLC0415 - 2 ms that only a wrong word costs
+
     found = difflib.get_close_matches(word.lower(), list(words), n=1)
     return found[0] if found else ""
 
