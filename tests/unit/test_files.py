@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from codomain.directory.files import MAX_CLAIMS, MAX_FAULTS, FilesDirectory
 from codomain.errors import RecordError
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
     from codomain.directory.base import Directory
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -341,6 +344,24 @@ def test_a_line_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(text, "MAX_LINE", 100_000)
     write(tmp_path, a_ldif=b"# " + b"a" * 200_000 + b"\n" + ANN.encode())
     assert faults(tmp_path) == ["a.ldif: a line of more than 100000 bytes"]
+
+
+def test_a_file_is_read_in_large_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read lets go of the interpreter, and whoever waits for it then begins anew."""
+    reads = 0
+
+    class Counting(io.FileIO):
+        def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+            nonlocal reads
+            reads += 1
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(io, "FileIO", Counting)
+    entry = "dn: cn={0}\nobjectClass: user\nmailNickname: {0}\nmail: {0}@example.com\ncn: {1}\n\n"
+    many = "".join(entry.format(f"u{number}", "x" * 1000) for number in range(2000))
+    assert len(load(write(tmp_path, a_ldif=many))) == 2000
+    passes, pieces = 4, len(many) // text.BUFFER + 2  # three buffers, and the end
+    assert reads <= passes * pieces
 
 
 def test_a_reload_serves_what_the_files_say_now(tmp_path: Path) -> None:

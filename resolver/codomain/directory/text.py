@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 """Bytes that are decoded at a time while the encoding is found: a pipe's capacity, pipe(7)."""
 
+BUFFER = 1024 * 1024
+"""Bytes that are read from the file at a time.
+
+Each read gives the interpreter away for a moment and takes it back before another thread has
+woken up, which then begins to wait anew: with small reads, more often than each
+sys.getswitchinterval(), the event loop of a daemon that reloads would stand still throughout.
+"""
+
 MAX_LINE = 8 * 1024 * 1024
 """Bytes in one line: no record may be longer (:data:`codomain.directory.ldif.MAX_RECORD`)."""
 
@@ -31,6 +39,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+class _Buffered(io.BufferedReader):
+    """A file that is read a whole buffer at a time, also for a decoder that asks for 8 KiB."""
+
+    def read1(self, _size: int = -1, /) -> bytes:
+        return super().read1(BUFFER)
 
 
 @contextmanager
@@ -50,7 +65,7 @@ def lines(path: str, fallback: str, newline: str) -> Iterator[Iterator[str]]:
     """
     # A named pipe would block the open for ever; O_NONBLOCK means nothing for a file.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as raw:
+    with _Buffered(io.FileIO(descriptor), BUFFER) as raw:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise RecordError("it is no regular file")
         found = _encoding_of(raw, fallback)
