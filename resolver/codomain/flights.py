@@ -74,21 +74,17 @@ class Landing(NamedTuple):
 class Flights:
     """All searches under way."""
 
-    def __init__(  # noqa: PLR0913  # the parts of a runtime
+    def __init__(  # the parts of a runtime
         self,
         directories: Mapping[str, Directory],
         threads: Mapping[str, int],
         seconds: Mapping[str, float],
         cache: Cache,
         shared: Shared | None = None,
-        *,
-        prompt: bool = False,
     ) -> None:
         """Take the directories, and for each the threads and the seconds of one search.
 
-        ``shared`` is the second level of the cache, if there is one.  ``prompt``: the loop does
-        plain searches itself; off, because known recipients may wait with it for a directory
-        that falls silent (docs/adr/0019-the-loop-searches.md).
+        ``shared`` is the second level of the cache, if there is one.
         """
         self._directories = directories
         self._seconds = seconds
@@ -106,7 +102,7 @@ class Flights:
         self._lanes = {
             name: Lane(directory, seconds[name])
             for name, directory in directories.items()
-            if prompt and shared is None and isinstance(directory, Prompt)
+            if shared is None and isinstance(directory, Prompt)
         }
         # When each search under way was begun, by directory: the oldest stands first.
         self._begun: dict[str, dict[tuple[Key, int], float]] = {name: {} for name in directories}

@@ -56,9 +56,7 @@ class Asking:
         monkeypatch.setattr(directory, "resume", resumed)
         name = directory.name
         self._cache = Cache(100, Lifetimes())
-        self.flights = Flights(
-            {name: directory}, {name: 4}, {name: seconds}, self._cache, prompt=True
-        )
+        self.flights = Flights({name: directory}, {name: 4}, {name: seconds}, self._cache)
         self._name = name
 
     async def ask(self, key: str) -> tuple[Recipient, ...] | DirectoryError:

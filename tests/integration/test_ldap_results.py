@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from codomain.directory import ldap as ldap_module
+from codomain.directory import reading
 from codomain.directory.link import SIZE_LIMIT
 from codomain.errors import DirectoryError
 from support.fakeldap import BIND, SEARCH, Request, disconnection, ldap, listening, requests
@@ -218,7 +218,7 @@ def test_parts_without_end_are_no_answer(new_directory: Maker) -> None:
         pytest.raises(DirectoryError, match="too many values"),
     ):
         new_directory(uri).find("z@example.com", TIME)
-    assert len(asked) == 1 + ldap_module.RANGES
+    assert len(asked) == 1 + reading.RANGES
 
 
 def test_wrong_base_is_no_answer(slapd: Slapd, new_directory: Maker) -> None:

@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from codomain.directory.filters import any_encoded
 from codomain.directory.link import (
     INVALID_CREDENTIALS,
-    NO_SUCH_OBJECT,
     SERVER_TROUBLE,
     BrokenError,
     Link,
@@ -30,17 +27,17 @@ from codomain.directory.link import (
 from codomain.directory.messages import SCOPES
 from codomain.directory.pool import Pool, SlotError
 from codomain.directory.prompt import Started
-from codomain.directory.schema import SCHEMAS, Attributes, address_key, next_ranges
+from codomain.directory.reading import Reading
+from codomain.directory.schema import SCHEMAS, address_key, next_ranges
 from codomain.directory.servers import Servers, parse_server
 from codomain.directory.tls import Trust
 from codomain.directory.witness import Witnesses
 from codomain.errors import DirectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from codomain.directory.base import Recipient
-    from codomain.directory.exchange import Answer
     from codomain.directory.messages import Entry
     from codomain.directory.section import Section
     from codomain.directory.servers import Server
@@ -53,15 +50,6 @@ FAIR_TRY = 0.5
 
 A caller with less time than that left says nothing about the server.
 """
-
-WITNESSES_ENCODED = 64
-"""Filters that are kept encoded: enough that strangers' addresses do not push out the witnesses."""
-
-READ_KEPT = 64
-"""Entries that are kept as they were read last: the witness of the next search is among them."""
-
-RANGES = 20
-"""The most parts of one attribute that are fetched: 30,000 values of Active Directory."""
 
 CHECK_KEY = "postmaster@invalid"
 """What :meth:`LdapDirectory.check` asks for without a canary: nobody has it (RFC 2606)."""
@@ -127,12 +115,8 @@ class LdapDirectory:
         self._pool = Pool(section.pool_size)
         self._trust = Trust(section.ca_file)
         self._witnesses = Witnesses(address_key(section.canary))
-        # A witness stands beside a great many addresses.
-        self._encoded = lru_cache(WITNESSES_ENCODED)(
-            lambda key: self._schema.encoded(key, section.filter)
-        )
+        self._reading = Reading(section, self._schema)
         self._met: dict[bytes, Entry] = {}  # of the loop's thread
-        self._read: dict[str, tuple[dict[str, list[bytes]], Recipient]] = {}
 
     def peek(self, key: str) -> tuple[Recipient, ...] | None:  # noqa: ARG002 - the protocol's
         """Return None: every address is asked for."""
@@ -203,7 +187,7 @@ class LdapDirectory:
     def _send(self, started: Started) -> None:
         section, link = self._section, started.link
         try:
-            sought = self._sought(started.keys)
+            sought = self._reading.sought(started.keys)
             started.collector = link.begin(
                 section.base,
                 section.scope,
@@ -222,7 +206,7 @@ class LdapDirectory:
             return None
         if any(next_ranges(entry.raw) for entry in answer.entries):
             return None
-        found = self._found(started.link, started.keys, answer, started.share)
+        found = self._reading.found(started.link, started.keys, answer, started.share)
         recipients = found[key]
         if recipients:
             self._witnesses.seen(recipients[0].dn, key)
@@ -365,10 +349,10 @@ class LdapDirectory:
         """Search one address, and believe that nobody has it only where others are shown."""
         if first is None:
             beside = self._witnesses.beside(key)
-            found = self._search(link, [key, beside] if beside else [key], until)
+            found = self._reading.search(link, [key, beside] if beside else [key], until)
         else:
             beside = first.beside
-            found = self._found(link, first.keys, first.finish(), until)
+            found = self._reading.found(link, first.keys, first.finish(), until)
         recipients = found[key]
         if recipients:
             self._witnesses.seen(recipients[0].dn, key)
@@ -383,7 +367,7 @@ class LdapDirectory:
     def _ask_the_others(self, link: Link, key: str, missing: str, until: float) -> None:
         """Look whether anybody is shown of whom this directory showed lately."""
         keys = self._witnesses.others(key, missing)
-        found = self._search(link, keys, until) if keys else {}
+        found = self._reading.search(link, keys, until) if keys else {}
         shown = [other for other in keys if found[other]]
         if not shown:
             raise _WitnessError(
@@ -391,68 +375,6 @@ class LdapDirectory:
                 "lost its entries, or codomain its rights to them? If they were deleted, reload"
             )
         self._witnesses.gone(missing, *(other for other in keys if not found[other]))
-
-    def _search(
-        self, link: Link, keys: Sequence[str], until: float
-    ) -> dict[str, tuple[Recipient, ...]]:
-        """Search some addresses, and keep the entries that have one by our own fold."""
-        section, sought = self._section, self._sought(keys)
-        attributes = self._schema.attributes
-        answer = link.search(section.base, section.scope, sought, attributes, until)
-        return self._found(link, keys, answer, until)
-
-    def _sought(self, keys: Sequence[str]) -> bytes:
-        """Write the filter of some addresses."""
-        try:
-            return any_encoded([self._encoded(key) for key in keys])
-        except ValueError as error:
-            raise DirectoryError(f"filter: {error}") from error
-
-    def _found(
-        self, link: Link, keys: Sequence[str], answer: Answer, until: float
-    ) -> dict[str, tuple[Recipient, ...]]:
-        """Return the entries of an answer that have one of the addresses by our own fold."""
-        entries = {}
-        for entry in answer.entries:
-            raw = self._complete(link, entry, until)
-            entries[entry.dn] = self._recipient(entry.dn, raw)
-        found = {
-            key: tuple(entry for entry in entries.values() if key in entry.addresses)
-            for key in keys
-        }
-        if answer.references and not found[keys[0]] and not self._schema.references_are_usual:
-            raise ResultError(
-                f"{link.server.uri}: a part of {self._section.base or 'the tree'} is held by "
-                f"{', '.join(answer.references)}, which is not asked",
-                code=0,
-            )
-        return found
-
-    def _recipient(self, dn: str, raw: dict[str, list[bytes]]) -> Recipient:
-        """Read an entry, unless it is just as it was the last time, as a witness is."""
-        before = self._read.get(dn)
-        if before is not None and before[0] == raw:
-            return before[1]
-        recipient = self._schema.recipient(dn, Attributes(raw))
-        if len(self._read) >= READ_KEPT:
-            self._read.clear()
-        self._read[dn] = raw, recipient
-        return recipient
-
-    def _complete(self, link: Link, entry: Entry, until: float) -> dict[str, list[bytes]]:
-        """Return an entry's attributes with the values that the server kept back."""
-        raw = dict(entry.raw)
-        wanted = next_ranges(raw)
-        for _ in range(RANGES):
-            if not wanted:
-                return raw
-            answer = link.search(entry.dn, "base", "(objectClass=*)", tuple(wanted), until)
-            if len(answer.entries) != 1:
-                raise ResultError(f"{link.server.uri}: {entry.dn} is gone", NO_SUCH_OBJECT)
-            part = answer.entries[0].raw
-            raw |= part
-            wanted = next_ranges(part)
-        raise ResultError(f"{link.server.uri}: {entry.dn} has too many values", code=0)
 
 
 def _ignore(server: str, result: str, seconds: float) -> None:
