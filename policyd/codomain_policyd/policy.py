@@ -46,6 +46,21 @@ ORDER = (
 )
 """What Postfix 3.2 and later send before ``sasl_method``, in their order."""
 
+REST = (
+    "sasl_method",
+    "sasl_username",
+    "sasl_sender",
+    "ccert_subject",
+    "ccert_issuer",
+    "ccert_fingerprint",
+    "ccert_pubkey_fingerprint",
+    "encryption_protocol",
+    "encryption_cipher",
+    "encryption_keysize",
+    "policy_context",
+)
+"""What Postfix 3.2 and later, built with TLS, send from there on."""
+
 READ = frozenset(
     [
         "request",
@@ -151,6 +166,17 @@ def parse_request(block: bytes) -> PolicyRequest:
         ProtocolError: A line without a name, an attribute that is read twice, too many of
             them, another request than ``smtpd_access_policy``, or no recipient at RCPT.
     """
+    match = _in_order(block)
+    if match is None:
+        return line_by_line(block)
+    client, sender, recipient, queue_id, instance, size, *rest = match.groups()
+    return PolicyRequest(
+        block, RECIPIENT_STATE, recipient, client, sender, queue_id, instance, size, *rest
+    )
+
+
+def line_by_line(block: bytes) -> PolicyRequest:
+    """Read one request, whatever the order of its attributes: see :func:`parse_request`."""
     lines = block[:-2].split(b"\n")
     if len(lines) > ATTRIBUTES:
         raise ProtocolError("attributes", f"a request of more than {ATTRIBUTES} attributes")
@@ -193,6 +219,22 @@ def _shortest(name: str) -> str:
     """Return the shortest start of an attribute's name with which none that is read starts."""
     size = next(n for n in range(1, len(name) + 2) if not any(r[:n] == name[:n] for r in READ))
     return name[:size]
+
+
+def _whole_pattern() -> bytes:
+    """Build the pattern of a whole request at RCPT in Postfix's own order.
+
+    As for :data:`quick`, a line that is not read begins as none of those that are; it has a
+    name and an equals sign, as each line must.
+    """
+    lines = [f"request={_KIND.decode()}\nprotocol_state={RECIPIENT_STATE.decode()}\n"]
+    for name in (*ORDER[2:], *REST):
+        start = name if name in READ else f"{_shortest(name)}[^=\n]*+"
+        lines.append(f"{start}=(.*+)\n" if name in READ else f"{start}=.*+\n")
+    return "".join([*lines, "\n"]).encode()
+
+
+_in_order = re.compile(_whole_pattern()).fullmatch
 
 
 def _quick_pattern() -> bytes:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from codomain_policyd import policy
 from codomain_policyd.errors import ProtocolError
 from codomain_policyd.policy import (
     ATTRIBUTES,
@@ -48,6 +49,30 @@ def test_postfix_request_is_read() -> None:
     assert request.username == b"bob"
     assert request.fingerprint == b"AA:BB"
     assert request.context == b"inbound"
+
+
+def test_what_postfix_sends_is_read_without_looking_at_each_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request in Postfix's own order takes half of the time of any other."""
+    monkeypatch.setattr(policy, "line_by_line", None)
+    request = parse_request(policy_request(sasl_username="bob", ccert_fingerprint="AA:BB"))
+    assert (request.username, request.fingerprint) == (b"bob", b"AA:BB")
+    assert (request.size, request.queue_id, request.context) == (b"1234", b"", b"inbound")
+    with pytest.raises(TypeError):
+        parse_request(policy_request(sorted(POSTFIX_ORDER)))
+
+
+@pytest.mark.parametrize("name", sorted(READ))
+def test_what_is_read_stands_once_also_in_postfix_order(name: str) -> None:
+    """A line of a real request that becomes another line of what is read is a second one."""
+    for at, other in enumerate(POSTFIX_ORDER):
+        if other in READ:
+            continue
+        order = [*POSTFIX_ORDER[:at], name, *POSTFIX_ORDER[at + 1 :]]
+        with pytest.raises(ProtocolError) as caught:
+            parse_request(policy_request(order))
+        assert caught.value.kind == "duplicate", other
 
 
 def test_any_order_is_read() -> None:
