@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ myhostname = gateway.example.com
 mydestination = localhost
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8, {TRUSTED}
-maillog_file = /var/log/postfix.log
+maillog_file = /var/log/mail.log
 """
 
 APT = f"""\
@@ -134,24 +134,32 @@ def visit(
     return answer
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
+    """Run a command that must work; what it says goes to standard error."""
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=SECONDS, stdout=2)
 
 
-def _furnish(scratch: Path, *, packaged: bool) -> None:
-    """Make the host: its folders, its network, its Postfix."""
-    _run("mount", "-t", "tmpfs", "tmpfs", f"{scratch}")
+def furnish(
+    scratch: Path, stand_ins: Mapping[str, str], *, packaged: bool, over: Sequence[str] = ()
+) -> None:
+    """Make the host: its folders, its network, its Postfix, and the commands that stand in.
+
+    ``packaged``: codomain comes from its package, and /usr is the host's own.  So it is where
+    there are folders to be laid over it.
+    """
+    run("mount", "-t", "tmpfs", "tmpfs", f"{scratch}")
     scratch.chmod(0o755)
-    for name in ("etc", "var", "usr") if packaged else ("etc", "var"):
+    for name in ("etc", "var", "usr") if packaged or over else ("etc", "var"):
         upper, work = scratch / name, scratch / f"{name}.work"
         upper.mkdir()
         work.mkdir()
-        layers = f"lowerdir=/{name},upperdir={upper},workdir={work}"
-        _run("mount", "-t", "overlay", "overlay", "-o", layers, f"/{name}")
-    _run("mount", "-t", "tmpfs", "tmpfs", "/run")
-    _run("hostname", "gateway.example.com")
+        lower = ":".join([*over, "/usr"]) if name == "usr" else f"/{name}"
+        layers = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        run("mount", "-t", "overlay", "overlay", "-o", layers, f"/{name}")
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    run("hostname", "gateway.example.com")
     for line in NETWORK.splitlines():
-        _run("ip", *line.split())
+        run("ip", *line.split())
     Path("/etc/hosts").write_text("127.0.0.1 localhost gateway.example.com\n")
     shutil.rmtree("/etc/codomain", ignore_errors=True)
     Path("/etc/postfix/main.cf").write_text(MAIN_CF)
@@ -161,13 +169,13 @@ def _furnish(scratch: Path, *, packaged: bool) -> None:
     Path("/var/lib/postfix/master.lock").unlink(missing_ok=True)
     commands = scratch / "bin"
     commands.mkdir()
-    for name, text in (("apt", REAL_APT if packaged else APT), ("systemctl", SYSTEMCTL)):
+    for name, text in stand_ins.items():
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     here = os.path.dirname(sys.executable)  # noqa: PTH120  # where the command codomain is
     before = "" if packaged else f"{here}:"
     os.environ["PATH"] = f"{commands}:{before}/usr/sbin:/usr/bin:/sbin:/bin"
-    _run(*AT_THE_GATEWAY, "postfix", "start")
+    run(*AT_THE_GATEWAY, "postfix", "start")
 
 
 def _connected(client: str) -> smtplib.SMTP:
@@ -185,7 +193,7 @@ def _connected(client: str) -> smtplib.SMTP:
             return session
 
 
-def _ask(client: str, recipient: str, *, send: bool) -> tuple[str, bool]:
+def ask(client: str, recipient: str, *, send: bool) -> tuple[str, bool]:
     """Ask for one recipient; return the reply, and whether the message was taken."""
     with _connected(client) as session:
         session.docmd("MAIL", "FROM:<author@elsewhere.test>")
@@ -201,7 +209,9 @@ def main() -> None:
     from codomain_cli.sinks import Sinks  # noqa: PLC0415  # this process alone has the path
 
     task = json.load(sys.stdin)
-    _furnish(Path(task["scratch"]), packaged=task["package"] is not None)
+    packaged = task["package"] is not None
+    stand_ins = {"apt": REAL_APT if packaged else APT, "systemctl": SYSTEMCTL}
+    furnish(Path(task["scratch"]), stand_ins, packaged=packaged)
     with Sinks() as sinks, Path("/run/said").open("w+") as said:
         sinks.smtp("exchange", at=(EXCHANGE, 25))
         sinks.smtp("unix", at=(UNIX, 25))
@@ -220,7 +230,7 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         replies, sent = [], 0
         for client, recipient, send in task["rows"]:
-            reply, taken = _ask(client, recipient, send=send)
+            reply, taken = ask(client, recipient, send=send)
             replies.append(reply)
             sent += taken
         arrived = sinks.wait_for(lambda arrivals: len(arrivals) >= sent, SECONDS)
