@@ -29,6 +29,8 @@ SHELL = {"", "sh", "console"}
 
 _START = re.compile(r"^(?:\$ |# )?(?:sudo (?:-u \w+ )?)?(?:\S*/bin/)?codomain(?= |$)")
 _END = re.compile(r"\s*(?:\|\||&&|[|&;<>]|\d?>|\s#\s).*$")
+_JOINT = re.compile(r"&&|\|\||; ")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _ELLIPSIS = ("…", "...")
 
 
@@ -38,7 +40,7 @@ def commands(page: Path) -> Iterator[tuple[str, str]]:
         if block.language in SHELL:
             joined = block.text.replace("\\\n", " ")
             for line in joined.splitlines():
-                for piece in re.split(r"&&|\|\||; ", line):
+                for piece in pieces(line):
                     if _START.match(piece.strip()):
                         yield block.place, piece.strip()
     for number, code in inline_code(page):
@@ -46,10 +48,25 @@ def commands(page: Path) -> Iterator[tuple[str, str]]:
             yield f"{name_of(page)}:{number}", code
 
 
+def pieces(line: str) -> Iterator[str]:
+    """Split a line at what the shell joins commands by; what is quoted is no such thing."""
+    at = 0
+    for match in _JOINT.finditer(masked(line)):
+        yield line[at : match.start()]
+        at = match.end()
+    yield line[at:]
+
+
 def words(command: str) -> list[str]:
     """Split a command line into the arguments behind the program's name."""
-    text = _END.sub("", _START.sub("", command).strip())
-    return shlex.split(text)
+    text = _START.sub("", command).strip()
+    end = _END.search(masked(text))
+    return shlex.split(text[: end.start()] if end else text)
+
+
+def masked(text: str) -> str:
+    """Return a text of the same length in which nothing is quoted."""
+    return _QUOTED.sub(lambda match: "_" * len(match[0]), text)
 
 
 def spelled(arguments: list[str]) -> Iterator[list[str]]:
@@ -128,3 +145,13 @@ def test_pipes_and_redirections_are_not_arguments() -> None:
         *("explain", "a@b.c", "--client", "::1"),
     ]
     assert words(".venv/bin/codomain check") == ["check"]
+    assert words("codomain explain --log 'x; from=<a>' | less") == [
+        "explain",
+        "--log",
+        "x; from=<a>",
+    ]
+    assert list(pieces("true; codomain check '; x' && ls")) == [
+        "true",
+        "codomain check '; x' ",
+        " ls",
+    ]
