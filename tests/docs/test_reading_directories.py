@@ -52,7 +52,7 @@ def test_from_ldap_maps(host: ReaderHost) -> None:
         for line in page.texts("main.cf")[0].splitlines():
             host.must(f"postconf -e '{line}'")
         host.write("/etc/codomain/ldap.password", "secret", 0o600)
-        host.write("/home/reader/addresses.txt", ADDRESSES)
+        host.write("/srv/reader/addresses.txt", ADDRESSES)
         page.install()
         (differences,) = page.paste()
         assert differences.splitlines() == [
@@ -109,7 +109,7 @@ def test_contacts(host: ReaderHost) -> None:
         entry = HOSTMASTER.format(base=base, domain="xo.one")
         host.directory(base, entry, {writer: "secret"}, [writer])
         host.write("/etc/codomain/importer.password", "secret", 0o600)
-        host.write("/home/reader/people.csv", page.texts("csv")[0])
+        host.write("/srv/reader/people.csv", page.texts("csv")[0])
         host.write(INI, XO)
         host.put_in_force()
         assert host.ask(STRANGER, "internetuser@xo.one").startswith("550 5.1.1")
@@ -120,12 +120,12 @@ def test_contacts(host: ReaderHost) -> None:
         assert host.arrivals(1) == [(UNIX, "internetUser@remote.domain")]
         page.paste()
         first, second = page.texts("csv")[0].splitlines()
-        exported = host.read("/home/reader/people.csv").splitlines()
+        exported = host.read("/srv/reader/people.csv").splitlines()
         assert exported[0] == first
         assert "cn=Internet User,ou=internet users,dc=xo,dc=one" in exported[1]
         assert second.rpartition(",")[2] in exported[1]
         assert "targetAddress: SMTP:internetUser@remote.domain\n" in host.read(
-            "/home/reader/people.ldif"
+            "/srv/reader/people.ldif"
         )
 
 
@@ -176,8 +176,8 @@ def test_recipient_policies(host: ReaderHost) -> None:
         assert host.ask(STRANGER, "jo@corp.example").startswith("550 5.1.1")
         previewed, *_ = page.paste()
         assert re.search(r"sales\s+│ Juergen\.Gross@e", previewed)
-        assert "Juergen.Gross@example.com" in host.read("/home/reader/plan.csv")
-        assert "Juergen.Gross@example.com" in host.read("/home/reader/plan.ldif")
+        assert "Juergen.Gross@example.com" in host.read("/srv/reader/plan.csv")
+        assert "Juergen.Gross@example.com" in host.read("/srv/reader/plan.ldif")
         after = host.tell("entries")
         assert "Juergen.Gross@example.com" not in before
         assert "proxyAddresses: SMTP:Juergen.Gross@example.com\n" in after
@@ -267,7 +267,7 @@ def test_several_gateways(host: ReaderHost) -> None:
         cli = "redis-cli --no-auth-warning -a ANOTHER-PASSWORD -s /run/redis.sock"
         try:
             host.must(f"timeout 30 bash -c 'until {cli} ping; do sleep .1; done'")
-            host.write("/home/reader/acl", page.texts("redis")[0])
+            host.write("/srv/reader/acl", page.texts("redis")[0])
             assert host.must(f"{cli} < acl") == "OK\n"
             assert host.must(f"{cli} config get maxmemory").split()[1] == f"{128 << 20}"
             host.write("/etc/codomain/cache.password", "PASSWORD", 0o600)

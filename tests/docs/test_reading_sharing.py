@@ -126,7 +126,7 @@ def test_taking_over(host: ReaderHost) -> None:
             *("since", "would-be refusals and redi", "reason unknown", "domain corp.example"),
         }
         assert re.search(r"(?m)^nobody@corp\.example +1 times, unknown, last ", told)
-        assert '"nobody@corp.example"' in host.read("/home/reader/shadow.csv")
+        assert '"nobody@corp.example"' in host.read("/srv/reader/shadow.csv")
         (logged,) = shadow.paste()
         assert re.search(r"(?m)^nobody@corp\.example +1 times, unknown, last ", logged)
 

@@ -96,7 +96,7 @@ class Gateway:
         with Path("/etc/passwd").open("a") as file:
             file.write("codomain:x:989:0::/var/lib/codomain:/usr/sbin/nologin\n")
             file.write("smmta:x:990:990::/:/bin/sh\n")
-        for folder in ("/opt", "/home"):
+        for folder in ("/opt", "/srv"):
             run("mount", "-t", "tmpfs", "tmpfs", folder)
         self._learn_maps()
         self._trust()
@@ -105,7 +105,7 @@ class Gateway:
         """Be as after the installation of the package, with nothing left of another page."""
         self.run("systemctl stop codomain", "/")
         self.directory_down()
-        for folder in ("/etc/codomain", "/var/lib/codomain", "/run/codomain", "/home/reader"):
+        for folder in ("/etc/codomain", "/var/lib/codomain", "/run/codomain", "/srv/reader"):
             shutil.rmtree(folder, ignore_errors=True)
             Path(folder).mkdir(parents=True)
         Path("/etc/codomain/recipients.d").mkdir()
@@ -121,7 +121,7 @@ class Gateway:
             raise RuntimeError(said)
         self._seen = len(self._sinks.all())
 
-    def run(self, script: str, folder: str = "/home/reader") -> tuple[int, str]:
+    def run(self, script: str, folder: str = "/srv/reader") -> tuple[int, str]:
         """Run a line of a shell; return its status, and all that it said."""
         before = _smtpds() if "postfix reload" in script else set()
         _age()

@@ -80,12 +80,12 @@ class ReaderHost:
         """Begin anew, as after the installation of the package."""
         self.tell("fresh")
 
-    def run(self, line: str, folder: str = "/home/reader") -> tuple[int, str]:
+    def run(self, line: str, folder: str = "/srv/reader") -> tuple[int, str]:
         """Run a line of a shell; return its status, and all that it said."""
         status, said = self.tell("run", line, folder)
         return status, said
 
-    def must(self, line: str, folder: str = "/home/reader") -> str:
+    def must(self, line: str, folder: str = "/srv/reader") -> str:
         """Run a line that ends well, and return what it said."""
         status, said = self.run(line, folder)
         assert status == 0, f"{line}: status {status}\n{said}"

@@ -50,7 +50,7 @@ class Walk:
         """Return the page's blocks of a language."""
         return [block.text for block in self._blocks(language)]
 
-    def paste(self, *statuses: int, folder: str = "/home/reader") -> list[str]:
+    def paste(self, *statuses: int, folder: str = "/srv/reader") -> list[str]:
         """Carry out the next block of commands; return what each of them said.
 
         ``statuses``: how each ends, where the page lets a reader expect more than success.
