@@ -227,8 +227,8 @@ def look_up(folder: Path, addresses: int) -> None:
         Section(),
         Down(),
         index_path(folder, "ad"),
-        source_of(Section()),
-        lambda: now,  # type: ignore[arg-type]
+        source_of(Section()),  # type: ignore[arg-type]
+        lambda: now,
     )
     while not directory.usable:
         time.sleep(0.01)
