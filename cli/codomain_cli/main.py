@@ -95,7 +95,12 @@ def main() -> NoReturn:
     gc.disable()  # what is imported stays: to look through it costs a short command a tenth
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale lacks is shown escaped
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:  # a full disk: Python would end with 120, which says nothing of the command
+        sys.stderr = None
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
