@@ -74,7 +74,7 @@ class Landing(NamedTuple):
 class Flights:
     """All searches under way."""
 
-    def __init__(  # the parts of a runtime
+    def __init__(
         self,
         directories: Mapping[str, Directory],
         threads: Mapping[str, int],
